@@ -1,0 +1,106 @@
+"""The frozen configuration of a run: everything that changes a result, and nothing else.
+
+How wide a run fans out and where it stores things are not here: they change no pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from colorize_core.engines.exemplar.settings import FlowSettings, MatchSettings
+from colorize_core.errors import SettingError
+
+
+def digest_of(value: Any) -> str:
+    """sha256 (hex) of a JSON value in canonical form: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Parts(BaseModel):
+    """Which engine part does which stage (design, section 5)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: Literal["images"] = "images"
+    anchors: Literal["match"] = "match"
+    interpolation: Literal["flow"] = "flow"
+
+
+class RunConfig(BaseModel):
+    """Everything that changes a pixel of the result."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    preset: str = Field("exemplar", description="The preset these values started from.")
+    parts: Parts = Field(default=Parts(), description="One engine part for each stage.")
+    anchor_interval: int = Field(
+        24, ge=1, le=1000, description="K, frames from one anchor to the next (paper, section 3.2)."
+    )
+    merge: Literal["exact_luma", "lab"] = Field(
+        "exact_luma",
+        description="How chroma meets the source: exact_luma keeps its Y' plane bit for bit; "
+        "lab keeps its L* (the paper's form, for evaluation).",
+    )
+    seed: int = Field(42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42).")
+    match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
+    flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.model_dump(mode="json"))
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "exemplar": {"parts": {"reference": "images", "anchors": "match", "interpolation": "flow"}},
+}
+
+
+def load_config(preset: str = "exemplar", assignments: Sequence[str] = ()) -> RunConfig:
+    """The configuration of a preset with ``key=value`` assignments on top (``flow.levels=3``).
+
+    Raises:
+        SettingError: no such preset or setting, or a value out of range.
+    """
+    if preset not in PRESETS:
+        raise SettingError(
+            f"There is no preset “{preset}”.", f"Presets: {', '.join(sorted(PRESETS))}."
+        )
+    values: dict[str, Any] = {"preset": preset, **json.loads(json.dumps(PRESETS[preset]))}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key:
+            raise SettingError(
+                f"“{assignment}” is not a setting.", "Write --set key=value, such as merge=lab."
+            )
+        _assign(values, key.strip().split("."), text.strip(), key)
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingError(
+            f"Setting {where}: {first['msg']}.",
+            "docs/configuration.md lists every setting with its range.",
+        ) from error
+
+
+def _assign(values: dict[str, Any], path: list[str], text: str, key: str) -> None:
+    for name in path[:-1]:
+        inner = values.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise SettingError(f"Setting {key} does not exist.", "See docs/configuration.md.")
+        values = inner
+    values[path[-1]] = _parse(text)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

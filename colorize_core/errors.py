@@ -1,0 +1,182 @@
+"""The one exception tree. Each class says who may try again and how the program ends.
+
+Every error is two lines for a person: ``what`` happened, and ``remedy``, what to do about it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+
+class Retry(Enum):
+    """Who may try the same work again (design: one owner for each kind of failure)."""
+
+    NEVER = "never"  # the input or the request has to change first
+    CALL = "call"  # the storage call itself, with back-off
+    ITEM = "item"  # the pool: the same item on a fresh worker
+    ALONE = "alone"  # the stage: once more, alone; then the item is quarantined
+
+
+class KinecolorError(Exception):
+    """Base of every error that kinecolor raises on purpose."""
+
+    retry: ClassVar[Retry] = Retry.NEVER
+    partial_output_deletable: ClassVar[bool] = True
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = what
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+
+
+# -- what a person gave us -------------------------------------------------------------------
+
+
+class InputError(KinecolorError):
+    """Something that the caller gave is wrong: nothing was made, exit code 1."""
+
+
+class SettingError(InputError):
+    """A setting or command line option has no such name or value."""
+
+
+class ShotListError(InputError):
+    """A line of a shot list is wrong (the message names the line)."""
+
+
+class ReferenceUnusable(InputError):
+    """A colour still is missing, is no picture, or points outside the film."""
+
+
+class SourceError(InputError):
+    """The source cannot be colorized as it is."""
+
+
+class SourceUnreadable(SourceError):
+    """There is nothing readable under this path or URL."""
+
+
+class NotAVideo(SourceError):
+    """The bytes are not a media file that FFmpeg knows."""
+
+
+class NoVideoStream(SourceError):
+    """A media file without moving pictures (sound only, cover art only)."""
+
+
+class EmptyVideo(SourceError):
+    """A video stream without one decodable frame."""
+
+
+class InterlacedSource(SourceError):
+    """Fields, not frames: colorizing them as frames would damage the film."""
+
+
+class UnsupportedSource(SourceError):
+    """A pixel format or a stream layout without a Y' plane that can be kept."""
+
+
+class DamagedSource(SourceError):
+    """The source stops decoding before its end."""
+
+    def __init__(self, what: str, remedy: str, frame: int) -> None:
+        super().__init__(what, remedy)
+        self.frame = frame
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
+        return type(self), (self.what, self.remedy, self.frame)
+
+
+class SourceChanged(SourceError):
+    """The source is no longer the file that was scanned."""
+
+
+# -- storage ---------------------------------------------------------------------------------
+
+
+class StorageError(KinecolorError):
+    """A store refused or failed."""
+
+
+class StorageUnavailable(StorageError):
+    """A call that may pass later (timeout, 5xx, lost connection) failed after its tries."""
+
+    retry = Retry.CALL
+
+
+class ObjectMissing(StorageError):
+    """An object that the manifest names is not there."""
+
+    retry = Retry.ITEM
+
+
+class ObjectDamaged(StorageError):
+    """An object is there and is not what was written (size, digest or structure)."""
+
+    retry = Retry.ITEM
+
+
+class CommitLost(StorageError):
+    """Another writer committed the next manifest version first."""
+
+    partial_output_deletable = False
+
+
+class ManifestUnreadable(StorageError):
+    """A manifest version is damaged or of a newer schema."""
+
+    partial_output_deletable = False
+
+
+# -- work ------------------------------------------------------------------------------------
+
+
+class WorkError(KinecolorError):
+    """A piece of work failed; the others go on."""
+
+    exit_code = 2
+
+
+class EngineFailed(WorkError):
+    """An engine part raised or broke its contract."""
+
+    retry = Retry.ALONE
+
+
+class FramesLost(WorkError):
+    """Frames produced are not the frames planned."""
+
+    retry = Retry.ALONE
+
+
+class WorkerLost(WorkError):
+    """The process or node that did the work died, more often than its budget allows."""
+
+    retry = Retry.ITEM
+
+
+class ClusterUnavailable(KinecolorError):
+    """The Ray cluster or Prefect server that was asked for is not there."""
+
+
+class Unfinished(WorkError):
+    """Segments failed, so the film was not published."""
+
+    partial_output_deletable = False
+
+
+class VerificationFailed(KinecolorError):
+    """A finished file is not what it has to be."""
+
+    partial_output_deletable = False
+
+
+def as_text(error: BaseException) -> str:
+    """One line for a manifest: the class and what happened, at most 500 characters."""
+    what = error.what if isinstance(error, KinecolorError) else str(error)
+    return f"{type(error).__name__}: {' '.join(what.split())}"[:500]

@@ -1,0 +1,73 @@
+"""Shots → anchors → segments. Pure and deterministic: same input, same plan, same ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from colorize_core.timebase import FrameSpan
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Frames from one anchor to the next. It owns `span`: its first anchor, and the shot's last
+    segment the closing anchor too."""
+
+    shot: int
+    index: int
+    span: FrameSpan
+    start_anchor: int
+    end_anchor: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.shot:04d}-{self.index:04d}"
+
+    @property
+    def reads(self) -> FrameSpan:
+        """The frames an interpolator needs: both anchors and all between."""
+        return FrameSpan(self.start_anchor, self.end_anchor + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class ShotPlan:
+    """One shot's anchors (frame numbers, ascending) and segments (they tile the shot)."""
+
+    shot: int
+    span: FrameSpan
+    anchors: tuple[int, ...]
+    segments: tuple[Segment, ...]
+
+
+def plan_shot(shot: int, span: FrameSpan, interval: int, at: Iterable[int] = ()) -> ShotPlan:
+    """Anchors every `interval` frames, at both ends of the shot, and at the frames `at`
+    (where a reference shows that very frame: its colours are known best there).
+
+    Raises:
+        ValueError: interval below 1, or a frame of `at` outside the shot.
+    """
+    if interval < 1:
+        raise ValueError("the anchor interval is at least 1 frame")
+    extra = set(at)
+    if any(frame not in span for frame in extra):
+        raise ValueError(f"anchor outside shot {shot} ({span})")
+    last = span.end - 1
+    anchors = tuple(sorted({*range(span.start, span.end, interval), last, *extra}))
+    pairs = list(pairwise(anchors)) or [(last, last)]
+    segments = tuple(
+        Segment(shot, i, FrameSpan(a, b + 1 if b == last else b), a, b)
+        for i, (a, b) in enumerate(pairs)
+    )
+    return ShotPlan(shot, span, anchors, segments)
+
+
+def group_anchors(anchors: Sequence[int], at: Iterable[int]) -> tuple[tuple[int, ...], ...]:
+    """Anchors as pieces of work that can run side by side: one group for each side of each
+    reference frame in `at`, so that no frame between is walked twice."""
+    marks = sorted(set(at))
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for anchor in anchors:
+        nearest = min(marks, key=lambda mark: (abs(mark - anchor), mark), default=0)
+        groups.setdefault((nearest, bool(marks) and anchor > nearest), []).append(anchor)
+    return tuple(tuple(group) for _, group in sorted(groups.items()))
