@@ -1,0 +1,43 @@
+# make demo   builds a small film, colorizes it, says where everything is
+# make test   lint, types and all tests
+# Both set up what they need in .venv the first time and are quick after that.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint setup clean
+
+demo: $(VENV)/.app
+	$(BIN)/kinecolor demo
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+setup: $(VENV)/.dev
+
+# Debian splits venv from Python; virtualenv from pip does the same work.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) 2>/dev/null \
+	  || { rm -rf $(VENV); $(PYTHON) -m virtualenv $(VENV) 2>/dev/null; } \
+	  || { $(PYTHON) -m pip install --quiet --user --break-system-packages virtualenv && $(PYTHON) -m virtualenv $(VENV); }
+
+$(VENV)/.app: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing kinecolor into $(VENV) (about 1 GB; a few minutes the first time) …"
+	$(PIP) --editable .
+	./scripts/ensure-opencv $(BIN)/python
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.app
+	@echo "Installing the test tools and the diffusion extra …"
+	$(PIP) --editable '.[dev,diffusion]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo kinecolor-work
