@@ -46,7 +46,8 @@ def decode_chroma(data: bytes, name: str) -> list[Chroma]:
             return [_decode(archive.read(entry)) for entry in sorted(archive.namelist())]
     except (zipfile.BadZipFile, ValueError, cv2.error) as error:
         raise ObjectDamaged(
-            f"The stored colours {name} are damaged.", "Run the same command again: they are remade."
+            f"The stored colours {name} are damaged.",
+            "Run the same command again: they are remade.",
         ) from error
 
 

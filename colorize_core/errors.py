@@ -5,6 +5,7 @@ Every error is two lines for a person: ``what`` happened, and ``remedy``, what t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar
 
@@ -109,6 +110,10 @@ class StorageUnavailable(StorageError):
     retry = Retry.CALL
 
 
+class UnsafeStore(StorageError):
+    """A store without exclusive creation or whole objects: two runs could destroy each other."""
+
+
 class ObjectMissing(StorageError):
     """An object that the manifest names is not there."""
 
@@ -128,7 +133,7 @@ class CommitLost(StorageError):
 
 
 class ManifestUnreadable(StorageError):
-    """A manifest version is damaged or of a newer schema."""
+    """A manifest version was written by a newer kinecolor."""
 
     partial_output_deletable = False
 
@@ -165,9 +170,10 @@ class ClusterUnavailable(KinecolorError):
 
 
 class Unfinished(WorkError):
-    """Segments failed, so the film was not published."""
+    """Segments failed, so the film was not published. `summary`: the run's, as JSON values."""
 
     partial_output_deletable = False
+    summary: Mapping[str, object] | None = None
 
 
 class VerificationFailed(KinecolorError):

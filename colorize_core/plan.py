@@ -62,12 +62,30 @@ def plan_shot(shot: int, span: FrameSpan, interval: int, at: Iterable[int] = ())
     return ShotPlan(shot, span, anchors, segments)
 
 
-def group_anchors(anchors: Sequence[int], at: Iterable[int]) -> tuple[tuple[int, ...], ...]:
-    """Anchors as pieces of work that can run side by side: one group for each side of each
-    reference frame in `at`, so that no frame between is walked twice."""
+def group_anchors(
+    anchors: Sequence[int], at: Iterable[int], most: int
+) -> tuple[tuple[int, ...], ...]:
+    """Anchors as pieces of work that can run side by side.
+
+    With reference frames `at`: one group for each side of each of them, so that no frame between
+    is walked twice. Without: anchors depend on nothing but the stills, in groups of at most `most`.
+    """
     marks = sorted(set(at))
+    if not marks:
+        return tuple(tuple(anchors[i : i + most]) for i in range(0, len(anchors), most))
     groups: dict[tuple[int, bool], list[int]] = {}
     for anchor in anchors:
-        nearest = min(marks, key=lambda mark: (abs(mark - anchor), mark), default=0)
-        groups.setdefault((nearest, bool(marks) and anchor > nearest), []).append(anchor)
+        nearest = min(marks, key=lambda mark: (abs(mark - anchor), mark))
+        groups.setdefault((nearest, anchor > nearest), []).append(anchor)
     return tuple(tuple(group) for _, group in sorted(groups.items()))
+
+
+def group_segments(segments: Sequence[Segment], least: int) -> tuple[tuple[Segment, ...], ...]:
+    """Neighbouring segments as runs of at least `least` frames (the last run takes what is left):
+    what is encoded as one chunk."""
+    runs: list[list[Segment]] = []
+    for segment in segments:
+        if not runs or sum(len(each.span) for each in runs[-1]) >= least:
+            runs.append([])
+        runs[-1].append(segment)
+    return tuple(tuple(run) for run in runs)

@@ -80,13 +80,13 @@ class Timeline:
         last_s = self.time_s(len(self) - 1) + 1 / self.rate
         if index < 0 or time_s > last_s:
             raise InputError(
-                f"{float(time_s):.3f} s lies outside the film, which ends at {float(last_s):.3f} s.",
+                f"{float(time_s):.3f} s lies outside the film, which ends at {float(last_s):.3f}.",
                 "Give a moment inside the film.",
             )
         return index
 
 
-_TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[:;](\d{1,3})|\.(\d{1,9}))?")
+_TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:([:;])(\d{1,3})|\.(\d{1,9}))?")
 _SECONDS = re.compile(r"\d+(?:\.\d{1,9})?")
 _FRAME = re.compile(r"f(\d+)")
 
@@ -94,7 +94,8 @@ _FRAME = re.compile(r"f(\d+)")
 def parse_moment(text: str, timeline: Timeline) -> int:
     """The frame that `text` names: ``f250``, seconds (``12.5``) or a timecode.
 
-    A timecode is ``[HH:]MM:SS``, with ``:FF`` (frames at the nominal rate) or ``.fff`` after it.
+    A timecode is ``[HH:]MM:SS`` or ``[HH:]MM:SS.fff``, a time after the first frame; or
+    ``[HH:]MM:SS:FF`` (``;FF`` for drop-frame), SMPTE 12M's label of a frame counted from 0.
 
     Raises:
         InputError: not a moment, or outside the film.
@@ -110,13 +111,16 @@ def parse_moment(text: str, timeline: Timeline) -> int:
     if _SECONDS.fullmatch(text):
         return timeline.frame_at(Fraction(text))
     if found := _TIMECODE.fullmatch(text):
-        hours, minutes, seconds, frames, fraction = found.groups()
-        time_s = Fraction(int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds))
-        if fraction:
-            time_s += Fraction(f"0.{fraction}")
-        if frames:
-            time_s += int(frames) / timeline.rate
-        return timeline.frame_at(time_s)
+        hours, minutes, seconds, mark, frames, fraction = found.groups()
+        whole_s = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
+        if mark is None:
+            return timeline.frame_at(whole_s + Fraction(f"0.{fraction or 0}"))
+        # SMPTE 12M: labels count frames at the rounded rate; drop-frame (;) skips labels.
+        per_second = round(timeline.rate)
+        label = whole_s * per_second + int(frames)
+        if mark == ";":
+            label -= per_second // 15 * (whole_s // 60 - whole_s // 600)
+        return timeline.frame_at(label / timeline.rate)
     raise InputError(
         f"“{text}” is not a moment of a film.",
         "Give a frame number (f250), seconds (12.5) or a timecode (00:01:05:12 or 01:05.5).",

@@ -56,6 +56,9 @@ class SourceInfo(_Value):
         frames: decoded to the end and counted.
         has_colour: its chroma planes are not neutral. They are ignored.
         damage: None, or what was wrong and accepted (`--accept-damage`).
+        concealed: frames in which the decoder hid damaged data (flipped bits); they decode.
+        counted: the container gives no usable time stamps: frames are counted from its start and
+            shown at the nominal rate.
         carried: the streams that go into the result as they are.
     """
 
@@ -76,4 +79,6 @@ class SourceInfo(_Value):
     frames: int
     has_colour: bool = False
     damage: str | None = None
+    concealed: int = 0
+    counted: bool = False
     carried: tuple[CarriedStream, ...] = ()

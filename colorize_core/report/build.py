@@ -31,7 +31,7 @@ class _Totals:
 
 
 def build_report(film: FilmSummary, shots: Sequence[ShotSummary]) -> bytes:
-    """The report as one self-contained UTF-8 HTML file: no other file, no network, no script needed.
+    """The report as one self-contained UTF-8 HTML file: no other file, network or script needed.
 
     Rows stand in the order of `shots`. The same values give the same bytes.
     """
@@ -42,6 +42,7 @@ def build_report(film: FilmSummary, shots: Sequence[ShotSummary]) -> bytes:
         shape=_shape(film),
         totals=_totals(shots),
         to_check=to_check(shots),
+        most_to_check=MOST_TO_CHECK,
         low_confidence=LOW_CONFIDENCE,
     )
     return text.encode()
@@ -51,7 +52,7 @@ def to_check(shots: Sequence[ShotSummary]) -> list[ShotSummary]:
     """The shots to look at first, worst first: failed, pending, grey, then low confidence."""
     doubtful = [shot for shot in shots if shot.status != "done" or is_low(shot)]
     doubtful.sort(key=lambda shot: (_URGENCY.index(shot.status), shot.confidence or 0.0))
-    return doubtful[:MOST_TO_CHECK]
+    return doubtful
 
 
 def is_low(shot: ShotSummary) -> bool:
@@ -60,7 +61,7 @@ def is_low(shot: ShotSummary) -> bool:
 
 
 def _shape(film: FilmSummary) -> str:
-    """CSS aspect ratio of the film on a screen, so that pictures keep their place while they load."""
+    """CSS aspect ratio of the film on a screen, so that a picture has its place before it loads."""
     ratio = Fraction(film.width, film.height) * film.sar
     return f"{float(1 / ratio if film.rotation % 180 else ratio):.4f}"
 

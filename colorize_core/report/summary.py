@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from colorize_core.timebase import FrameSpan
 
-THUMBNAIL_QUALITY = 60  # WebP: about 4 to 6 kB at 320 x 180, so a shot's row stays under 40 kB
+THUMBNAIL_BYTES = 5_600  # five of them in base64 keep a shot's row under 40 kB
+_QUALITIES = (60, 45, 30, 20)  # of WebP: the first that fits, or the last (heavy grain)
 _MAX_HEIGHT_FOR_WIDTH = 2  # a very tall still must not blow up the page
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
@@ -108,7 +109,7 @@ def thumbnail(
         sar: sample aspect ratio. rotation: degrees, anticlockwise, a multiple of 90.
 
     Returns:
-        A WebP file.
+        A WebP file, of at most `THUMBNAIL_BYTES` unless the picture is all grain.
 
     Raises:
         ValueError: not such a picture, or a rotation that is no quarter turn.
@@ -124,6 +125,14 @@ def thumbnail(
     height = min(max(1, round(width * tall / wide)), _MAX_HEIGHT_FOR_WIDTH * width)
     upright = cv2.rotate(rgb, _TURNS[turn]) if turn else rgb
     small = cv2.resize(upright, (width, height), interpolation=cv2.INTER_AREA)
-    options = [cv2.IMWRITE_WEBP_QUALITY, THUMBNAIL_QUALITY]
-    _, webp = cv2.imencode(".webp", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), options)
-    return webp.tobytes()
+    return _webp(cv2.cvtColor(small, cv2.COLOR_RGB2BGR).astype(np.uint8))
+
+
+def _webp(bgr: NDArray[np.uint8]) -> bytes:
+    webp = b""
+    for quality in _QUALITIES:
+        _, encoded = cv2.imencode(".webp", bgr, [cv2.IMWRITE_WEBP_QUALITY, quality])
+        webp = encoded.tobytes()
+        if len(webp) <= THUMBNAIL_BYTES:
+            break
+    return webp

@@ -11,54 +11,58 @@ import cv2
 import numpy as np
 
 from colorize_core.engines.contract import F32
+from colorize_core.engines.exemplar.raster import blurred, resized
 
-_ORIENTATIONS = 4
-_CONTRAST_FLOOR = 1.5  # L* of gradient below which a place counts as flat, not as texture
-_LIGHTNESS_WEIGHT = 0.02  # one unit of L* against a descriptor of length one
-
-
-def orientation_cells(lstar: F32, width: int, height: int) -> F32:
-    """Gradient energy by orientation (unsigned, 4 bins), float32 ``[height, width, 4]``."""
-    dx = cv2.Scharr(lstar, cv2.CV_32F, 1, 0, scale=1 / 32)
-    dy = cv2.Scharr(lstar, cv2.CV_32F, 0, 1, scale=1 / 32)
-    magnitude, angle = cv2.cartToPolar(dx, dy)
-    bins = np.empty((*lstar.shape, _ORIENTATIONS), np.float32)
-    for i in range(_ORIENTATIONS):
-        centre = i * np.pi / _ORIENTATIONS
-        # cos⁴ falls to a quarter at the neighbouring bin: a smooth assignment without branches
-        bins[..., i] = magnitude * np.cos(angle - centre) ** 4
-    return cv2.resize(bins, (width, height), interpolation=cv2.INTER_AREA)
+_ORIENTATIONS = 4  # unsigned: an edge keeps its bin when its contrast turns round
+_CONTRAST_FLOOR = 13.5  # L* of gradient, summed over the cells, below which a place is flat
+_LIGHTNESS_WEIGHT = 0.02  # one unit of L*, where a fully textured descriptor has length one
+_INNER = tuple((dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+_RING = ((-3, 0), (3, 0), (0, -3), (0, 3))
 
 
 def describe(lstar: F32, width: int, height: int) -> F32:
-    """Descriptors of a picture on a grid of `width` × `height` cells.
+    """Descriptors of a picture on a grid of `width` by `height` cells.
 
     Args:
         lstar: float32 ``[H, W]``, L* in [0, 100], at least as large as the grid.
 
     Returns:
-        float32 ``[height, width, D]``. The squared distance of two descriptors is about 0 for the
+        float32 ``[height, width, 55]``. The squared distance of two descriptors is about 0 for the
         same place and 1 to 2 for unrelated ones.
     """
-    cells = orientation_cells(lstar, width, height)
-    light = cv2.resize(lstar, (width, height), interpolation=cv2.INTER_AREA)
-    fine = [_shift(cells, dx, dy) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
-    wide = cv2.blur(cells, (3, 3), borderType=cv2.BORDER_REPLICATE)
-    ring = [_shift(wide, dx, dy) for dx, dy in ((-3, 0), (3, 0), (0, -3), (0, 3))]
-    texture = np.concatenate([*fine, *ring], axis=2)
-    length = np.linalg.norm(texture, axis=2, keepdims=True)
-    texture /= np.sqrt(length**2 + (_CONTRAST_FLOOR * len(fine)) ** 2)
-    around = [
-        light,
-        *(cv2.blur(light, (k, k), borderType=cv2.BORDER_REPLICATE) for k in (3, 9)),
-    ]
-    lightness = np.stack(around, axis=2) * np.float32(_LIGHTNESS_WEIGHT)
+    cells = _orientations(lstar, width, height)
+    wide = blurred(cells, 3)
+    texture = np.concatenate([*_shifts(cells, _INNER), *_shifts(wide, _RING)], axis=2)
+    length = np.sqrt(np.einsum("hwd,hwd->hw", texture, texture) + _CONTRAST_FLOOR**2)
+    texture /= length[..., None]
+    light = resized(lstar, (width, height))
+    around = np.stack([light, blurred(light, 3), blurred(light, 9)], axis=2)
+    lightness = around * np.float32(_LIGHTNESS_WEIGHT)
     return np.concatenate([texture, lightness], axis=2)
 
 
-def _shift(cells: F32, dx: int, dy: int) -> F32:
-    """`cells` read at (x + dx, y + dy), borders repeated."""
+def _orientations(lstar: F32, width: int, height: int) -> F32:
+    """Mean gradient of each cell by orientation, float32 ``[height, width, 4]``, in L* a pixel."""
+    dx = cv2.Scharr(lstar, cv2.CV_32F, 1, 0, scale=1 / 32)
+    dy = cv2.Scharr(lstar, cv2.CV_32F, 0, 1, scale=1 / 32)
+    energy = dx * dx + dy * dy + np.float32(1e-6)
+    norm = 1 / (energy * np.sqrt(energy))
+    bins = np.empty((*lstar.shape, _ORIENTATIONS), np.float32)
+    for i in range(_ORIENTATIONS):
+        angle = i * np.pi / _ORIENTATIONS
+        along = dx * np.float32(np.cos(angle)) + dy * np.float32(np.sin(angle))
+        along *= along
+        # |∇L|·cos⁴: a quarter at the neighbouring bin, so that bins share smoothly
+        np.multiply(along * along, norm, out=bins[..., i])
+    return resized(bins, (width, height))
+
+
+def _shifts(cells: F32, offsets: tuple[tuple[int, int], ...]) -> list[F32]:
+    """`cells` read at (x + dx, y + dy) for each offset, borders repeated."""
+    reach = max(max(abs(dx), abs(dy)) for dx, dy in offsets)
     height, width = cells.shape[:2]
-    ys = np.clip(np.arange(height) + dy, 0, height - 1)
-    xs = np.clip(np.arange(width) + dx, 0, width - 1)
-    return cells[ys][:, xs]
+    padded = np.pad(cells, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    return [
+        padded[reach + dy : reach + dy + height, reach + dx : reach + dx + width]
+        for dx, dy in offsets
+    ]

@@ -2,16 +2,72 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
-class MatchSettings(BaseModel):
+class CarrySettings(BaseModel):
+    """How colours are carried from a coloured frame to the frames beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    working_pixels: int = Field(
+        102_480,
+        ge=1_024,
+        le=4_194_304,
+        description="Frames are brought to about this many pixels (427 × 240). More finds "
+        "finer motion and costs in proportion; far fewer loses small things.",
+    )
+    flow_preset: Literal["ultrafast", "fast", "medium"] = Field(
+        "medium", description="OpenCV's preset of DIS optical flow. The faster ones lose 1 dB."
+    )
+    drift_correction: bool = Field(
+        True,
+        description="Measure at each step the flow that is left between the warped source and "
+        "the frame. Without it, long walks slide off the things that they follow.",
+    )
+    consistency_px: float = Field(
+        1.2,
+        gt=0,
+        le=100,
+        description="Forward–backward error, summed along the walk as squares, in working "
+        "pixels, at which confidence is one half. Large: occlusions smear. Small: colours that "
+        "are right give way to look-alikes.",
+    )
+    doubt: float = Field(
+        15.0,
+        ge=0,
+        le=1000,
+        description="How many times larger the squared colour error is where confidence is 0 than "
+        "where it is 1: the weight of a carried colour is 1 / (1 + doubt · (1 − confidence)).",
+    )
+    recall_weight: float = Field(
+        0.08,
+        ge=0,
+        le=10,
+        description="Weight of colours recalled from look-alike places of the source, beside 1 for "
+        "a carried colour of full confidence. 0 leaves holes where flow fails.",
+    )
+    recall_softness: float = Field(
+        1.5,
+        gt=0,
+        le=100,
+        description="Patch distance (L* units) by which a look-alike may be worse than the best one "
+        "before its weight falls to 0.6. Large washes colours out, small makes them flicker.",
+    )
+    recall_nearness: float = Field(
+        0.3,
+        ge=0,
+        le=10,
+        description="Patch distance that one recall cell away from the expected place counts for. "
+        "0 lets colours jump over the picture.",
+    )
+
+
+class MatchSettings(CarrySettings):
     """Part `match`: colours for an anchor from the references."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
-
-class FlowSettings(BaseModel):
+class FlowSettings(CarrySettings):
     """Part `flow`: both anchors' colours carried through a segment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")

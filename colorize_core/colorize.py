@@ -1,0 +1,201 @@
+"""The front door of the work: one item in, finished objects out. Runs the same in any process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+
+from colorize_core import storage
+from colorize_core.chroma_file import decode_chroma, encode_chroma
+from colorize_core.config import RunConfig
+from colorize_core.engines import catalog
+from colorize_core.engines.contract import AnchorColorizer, Chroma, ColourStill, Interpolator
+from colorize_core.errors import EngineFailed, FramesLost, KinecolorError
+from colorize_core.film import read_timeline
+from colorize_core.media.decode import FilmReader, SizedReader
+from colorize_core.media.encode import ChunkWriter, master_format
+from colorize_core.merge import Merger
+from colorize_core.references.stills import load_still
+from colorize_core.timebase import FrameSpan, Timeline
+from colorize_core.work import (
+    AnchorsItem,
+    ChunkItem,
+    FilmRef,
+    Outcome,
+    SegmentItem,
+    StillRef,
+    Stored,
+    WorkItem,
+)
+
+
+def prepare_process() -> None:
+    """Make this process fit for `perform`: results must not depend on the number of cores.
+
+    OpenCV's DIS cuts a picture into as many stripes as it has threads, and its results differ.
+    """
+    cv2.setNumThreads(1)
+
+
+def perform(item: WorkItem) -> Outcome:
+    """Do one piece of work and store what it gives.
+
+    Raises:
+        KinecolorError: of the class that says what to do about it; anything that a part raises
+            comes as EngineFailed.
+    """
+    began = time.monotonic()
+    match item:
+        case AnchorsItem():
+            stored = _colour_anchors(item)
+        case SegmentItem():
+            stored = _fill_segment(item)
+        case ChunkItem():
+            stored = _finish_chunk(item)
+    return Outcome(
+        stored=stored,
+        seconds=time.monotonic() - began,
+        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        worker=str(os.getpid()),
+        node=platform.node(),
+        device="cpu",
+    )
+
+
+def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
+    part = _anchor_colorizer(item.config)
+    size = part.facts.working_size(item.film.source.width, item.film.source.height)
+    stills = [_still(ref, item.film.source.rotation) for ref in item.stills]
+    with _reader(item.film) as reader:
+        sized = SizedReader(reader, *size)
+        greys = [next(sized.read(FrameSpan(frame, frame + 1))) for frame in item.anchors]
+        try:
+            colours = part.colorize(greys, stills, sized, item.config.seed)
+        except KinecolorError:
+            raise
+        except Exception as error:
+            raise _failed(part.facts.name, item, error) from error
+    _check_count(len(item.outputs), len(colours), item)
+    return tuple(_store([chroma], uri) for chroma, uri in zip(colours, item.outputs, strict=True))
+
+
+def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
+    part = _interpolator(item.config)
+    size = part.facts.working_size(item.film.source.width, item.film.source.height)
+    start, end = (_anchor(uri, size) for uri in (item.start, item.end))
+    with _reader(item.film) as reader:
+        greys = list(reader.grey(item.reads, *size))
+    try:
+        colours = part.fill(greys, start, end, item.config.seed)
+    except KinecolorError:
+        raise
+    except Exception as error:
+        raise _failed(part.facts.name, item, error) from error
+    _check_count(len(item.reads), len(colours), item)
+    return (_store(colours[: len(item.owns)], item.output),)
+
+
+def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
+    info, merge = item.film.source, item.config.merge
+    form = master_format(info, merge)
+    merger = Merger(info, merge)
+    written = 0
+    with tempfile.TemporaryDirectory() as folder, _reader(item.film) as reader:
+        path = Path(folder) / "chunk.mkv"
+        with ChunkWriter(path, form, reader.timeline) as writer:
+            frames = reader.frames(item.span)
+            for frame, chroma in zip(frames, _colours(item), strict=True):
+                writer.write(merger.finish(frame.luma, chroma), frame.pts)
+                written += 1
+        _check_count(len(item.span), written, item)
+        size = path.stat().st_size
+        digest = storage.sha256(str(path))
+        storage.upload_if_absent(path, item.output)
+    return (Stored(item.output, digest, size, written, 1.0),)
+
+
+def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
+    """One frame's colours after the other; None means grey. One segment is held at a time."""
+    if not item.colours:
+        yield from (None for _ in item.span)
+    for uri in item.colours:
+        yield from decode_chroma(storage.read(uri), uri)
+
+
+def _store(colours: Sequence[Chroma], uri: str) -> Stored:
+    data = encode_chroma(colours)
+    if not storage.upload_if_absent(data, uri):
+        data = storage.read(uri)  # another worker was first: what is stored is what counts
+    return describe_colours(data, uri)
+
+
+def describe_colours(data: bytes, uri: str) -> Stored:
+    """What is stored under `uri`, whose content is `data`: also how work is found again.
+
+    Raises:
+        ObjectDamaged: the content is not whole.
+    """
+    colours = decode_chroma(data, uri)
+    confidence = sum(float(chroma.confidence.mean()) for chroma in colours) / len(colours)
+    return Stored(uri, hashlib.sha256(data).hexdigest(), len(data), len(colours), confidence)
+
+
+def _check_count(planned: int, made: int, item: WorkItem) -> None:
+    if planned != made:
+        raise FramesLost(
+            f"{item} gave {made} frames where {planned} were planned.",
+            "This is a defect of the engine part: please report it.",
+        )
+
+
+def _failed(part: str, item: WorkItem, error: Exception) -> EngineFailed:
+    return EngineFailed(
+        f"Part {part} failed on {item}: {type(error).__name__}: {error}",
+        "Run the same command again; if it fails at the same place, report it.",
+    )
+
+
+# -- what a process keeps from one item to the next ------------------------------------------
+
+
+@lru_cache(maxsize=2)
+def _anchor_colorizer(config: RunConfig) -> AnchorColorizer:
+    return catalog.anchor_colorizer(config)
+
+
+@lru_cache(maxsize=2)
+def _interpolator(config: RunConfig) -> Interpolator:
+    return catalog.interpolator(config)
+
+
+@lru_cache(maxsize=2)
+def _timeline(uri: str) -> Timeline:
+    return read_timeline(uri)
+
+
+@lru_cache(maxsize=4)
+def _still(ref: StillRef, rotation: int) -> ColourStill:
+    still = load_still(ref.uri)
+    return ColourStill(ref.digest, still.lab, ref.frame)
+
+
+def _reader(film: FilmRef) -> FilmReader:
+    return FilmReader(film.source, _timeline(film.timeline))
+
+
+def _anchor(uri: str, size: tuple[int, int]) -> Chroma:
+    """A stored anchor at the interpolator's working size ``(width, height)``."""
+    (chroma,) = decode_chroma(storage.read(uri), uri)
+    if chroma.confidence.shape == (size[1], size[0]):
+        return chroma
+    ab = cv2.resize(chroma.ab, size, interpolation=cv2.INTER_AREA)
+    return Chroma(ab, cv2.resize(chroma.confidence, size, interpolation=cv2.INTER_AREA))

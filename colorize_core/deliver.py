@@ -1,0 +1,165 @@
+"""The end of a film: join, verify, publish under the final name in one step, and report."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from colorize_core import storage
+from colorize_core.errors import KinecolorError, Unfinished, as_text
+from colorize_core.manifest.schema import FilmStatus
+from colorize_core.media.encode import encode_access_copy
+from colorize_core.media.join import Chunk, join_master
+from colorize_core.media.master import master_format
+from colorize_core.names import master_name
+from colorize_core.report.film import write_report
+from colorize_core.request import MASTER_SUFFIX
+from colorize_core.run import FilmRun
+from colorize_core.summary import RunSummary
+
+FRAME_LIST_SUFFIX = ".frames.csv"
+
+
+def deliver(run: FilmRun) -> RunSummary:
+    """Publish the run's film, or say why not. The report and the manifest are written either way.
+
+    Raises:
+        Unfinished: segments failed; nothing is published.
+        VerificationFailed: the joined film is not what it has to be; nothing is published.
+    """
+    try:
+        run.check_finished()
+        frames_out, luma_exact = _published(run) or _publish(run)
+    except Unfinished as unfinished:
+        summary = _close(run, "unfinished", 0, False)
+        unfinished.summary = summary.model_dump(mode="json")
+        raise
+    except KinecolorError as error:
+        _record(run, "failed", 0, False, error=as_text(error))
+        raise
+    return _close(run, "published", frames_out, luma_exact)
+
+
+def _published(run: FilmRun) -> tuple[int, bool] | None:
+    """What an earlier run published, where it is still there and would come out the same."""
+    before, output = run.previous, run.request.output
+    if before is None or before.status != "published" or before.made_from != _made_from(run):
+        return None
+    if before.output != storage.redact(output) or not storage.exists(output + FRAME_LIST_SUFFIX):
+        return None
+    if storage.size(output) is None or storage.sha256(output) != before.output_digest:
+        return None
+    run.output_digest = before.output_digest
+    return before.frames_out or 0, bool(before.luma_exact)
+
+
+def _publish(run: FilmRun) -> tuple[int, bool]:
+    """Make the film and its frame list; both appear whole. Returns frames out and luma exact."""
+    film, output = run.film, run.request.output
+    chunks = [Chunk(item.output, item.span) for work in run.shots for item in work.chunks]
+    form = master_format(film.info, run.request.config.merge)
+    with _beside(output) as folder:
+        made = folder / "master.mkv"
+        run.warnings += join_master(
+            chunks, film.info, film.timeline, form, made, run.stage("deliver")
+        )
+        frame_list = folder / "frames.csv"
+        checked = verify_master(made, film, form, frame_list, run.stage("verify"))
+        if not output.lower().endswith(MASTER_SUFFIX):
+            copy = folder / storage.name_of(output)
+            run.warnings += encode_access_copy(
+                made, copy, film.info, film.timeline, run.stage("copy")
+            )
+            made = copy
+        run.output_digest = storage.sha256(str(made))
+        storage.publish(frame_list, output + FRAME_LIST_SUFFIX)
+        storage.publish(made, output)
+    return checked.frames_out, checked.luma_exact and output.lower().endswith(MASTER_SUFFIX)
+
+
+@contextmanager
+def _beside(output: str) -> Iterator[Path]:
+    """A folder for unfinished files: beside a local output, so that publishing is a rename."""
+    path = storage.local_path(output)
+    if path is None:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+        return
+    folder = path.with_name(f".{path.name}.unfinished")
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _made_from(run: FilmRun) -> str:
+    return master_name(
+        run.film.info.digest,
+        [run.film.paths.relative(item.output) for work in run.shots for item in work.chunks],
+    )
+
+
+def _record(
+    run: FilmRun, status: FilmStatus, frames_out: int, luma_exact: bool, error: str | None = None
+) -> None:
+    row = run.ledger.film()
+    assert row is not None  # noqa: S101  FilmRun began with it
+    published = status == "published"
+    run.ledger.update_film(
+        row.model_copy(
+            update={
+                "status": status,
+                "output": storage.redact(run.request.output) if published else None,
+                "output_digest": run.output_digest if published else None,
+                "made_from": _made_from(run) if published else None,
+                "frames_out": frames_out,
+                "luma_exact": luma_exact if run.request.config.merge == "exact_luma" else None,
+                "warnings": tuple(run.warnings),
+                "error": error,
+                "finished": datetime.now(UTC),
+                "seconds": run.seconds,
+            }
+        )
+    )
+    run.ledger.flush()
+
+
+def _close(
+    run: FilmRun, status: Literal["published", "unfinished"], frames_out: int, luma_exact: bool
+) -> RunSummary:
+    output = run.request.output if status == "published" else None
+    rows = run.ledger.segments()
+    summary = RunSummary(
+        status=status,
+        output=output,
+        work=run.request.work,
+        film=run.film.paths.folder,
+        report=run.film.paths.report_index,
+        frames_list=output + FRAME_LIST_SUFFIX if output else None,
+        frames_in=run.film.info.frames,
+        frames_out=frames_out,
+        shots=len(run.shots),
+        grey_shots=tuple(work.shot.number for work in run.shots if work.is_grey),
+        segments={"done": 0, "failed": 0} | Counter(row.status for row in rows),
+        recomputed_segments=run.recomputed,
+        reused_segments=run.reused,
+        failed_segments=tuple(
+            f"{row.shot:04d}-{row.segment:04d}"
+            for row in rows
+            if row.status in ("failed", "quarantined")
+        ),
+        seconds=run.seconds,
+        luma_exact=luma_exact,
+        warnings=tuple(run.warnings),
+    )
+    write_report(run, summary)
+    _record(run, status, frames_out, luma_exact)
+    return summary

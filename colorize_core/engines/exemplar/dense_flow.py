@@ -1,0 +1,68 @@
+"""Optical flow between two grey frames, and arithmetic on coordinate maps.
+
+A flow of frame j to frame i is float32 ``[H, W, 2]``: frame j's pixel x shows what frame i shows
+at x + flow[x], in x, y. A coordinate map holds x + flow[x] itself.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from colorize_core.engines.contract import F32
+from colorize_core.engines.exemplar.raster import positions_in, sampled
+from colorize_core.engines.exemplar.settings import CarrySettings
+
+_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+_SMALLEST_PX = 16  # DIS fails on pictures smaller than its patches
+
+
+class DenseFlow:
+    """DIS optical flow (Kroeger et al., ECCV 2016), the same bytes on every machine size."""
+
+    def __init__(self, settings: CarrySettings) -> None:
+        # DIS cuts a picture into one stripe for each OpenCV thread, and its result differs with them.
+        cv2.setNumThreads(1)
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[settings.flow_preset])
+
+    def between(self, target: NDArray[np.uint8], source: NDArray[np.uint8]) -> F32:
+        """Flow of `target` to `source`, both uint8 ``[H, W]``. Tiny pictures do not move."""
+        height, width = target.shape
+        zero = np.zeros((height, width, 2), np.float32)
+        if min(height, width) < _SMALLEST_PX:
+            return zero
+        return np.asarray(self._dis.calc(target, source, zero), np.float32)
+
+
+def identity(shape: tuple[int, ...]) -> F32:
+    """The coordinate map of a picture onto itself."""
+    size = (shape[1], shape[0])
+    return positions_in(size, size)
+
+
+def compose(coords: F32, flow: F32, grid: F32) -> F32:
+    """The map x → coords(x + flow(x)): one more step in front of a coordinate map.
+
+    Offsets are interpolated, not coordinates, so that the border is extrapolated with its motion.
+    """
+    moved = grid + flow
+    return sampled(coords - grid, moved) + moved
+
+
+def inconsistency(flow: F32, reverse: F32, grid: F32) -> F32:
+    """Squared forward–backward error in px², float32 ``[H, W]``.
+
+    |f(x) + b(x + f(x))|², and for a pixel that comes from outside the picture the square of how
+    far outside.
+    """
+    moved = grid + flow
+    error = flow + sampled(reverse, moved)
+    height, width = flow.shape[:2]
+    limit = np.array([width - 1, height - 1], np.float32)
+    outside = moved - np.clip(moved, 0, limit)
+    return np.einsum("hwc,hwc->hw", error, error) + np.einsum("hwc,hwc->hw", outside, outside)

@@ -1,0 +1,109 @@
+"""Carries one frame's colours to its neighbours, step by step, and says how sure it is.
+
+A walk does not pass colours from hand to hand: it keeps, for each pixel, where in the source
+picture it came from, M_j(x) = M_{j-1}(x + f_{j→j-1}(x)), and samples the source once. What is
+left between the warped source and the frame (drift) is measured by optical flow and taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from colorize_core.engines.contract import F32, Chroma
+from colorize_core.engines.exemplar.dense_flow import DenseFlow, compose, identity, inconsistency
+from colorize_core.engines.exemplar.raster import blurred, resized, sampled, to_byte
+from colorize_core.engines.exemplar.recall import Memory, describe, recall
+from colorize_core.engines.exemplar.settings import CarrySettings
+
+_STEP_LIMIT_PX2 = 25.0  # one step's inconsistency counts for no more than 5 px
+_EXPECTATION_SIDE = 9  # cells over which the expected place is averaged, sure pixels first
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried:
+    """A walk's answer at one frame: colours, confidence, and where in the source they come from."""
+
+    chroma: Chroma
+    coords: F32
+
+
+class Walk:
+    """A walk away from one coloured frame. It holds the frame it stands on, and no other."""
+
+    def __init__(
+        self, lstar: F32, chroma: Chroma, settings: CarrySettings, flow: DenseFlow
+    ) -> None:
+        self.memory = Memory.of(lstar, chroma)
+        self._settings = settings
+        self._flow = flow
+        self._source = chroma
+        self._source_byte = to_byte(lstar)
+        self._grid = identity(lstar.shape)
+        self._coords = self._grid
+        self._error = np.zeros(lstar.shape, np.float32)
+
+    def step(self, frame: NDArray[np.uint8], back: F32, forth: F32) -> None:
+        """Go on to the next frame.
+
+        Args:
+            frame: uint8 ``[H, W]``, its L* (`to_byte`).
+            back: its flow to the frame that the walk stands on. forth: the reverse flow.
+        """
+        error = np.minimum(inconsistency(back, forth, self._grid), np.float32(_STEP_LIMIT_PX2))
+        self._error = sampled(self._error, self._grid + back) + error
+        self._coords = compose(self._coords, back, self._grid)
+        if self._settings.drift_correction:
+            warped = sampled(self._source_byte, self._coords).astype(np.uint8)
+            drift = self._flow.between(frame, warped)
+            self._coords = compose(self._coords, drift, self._grid)
+
+    def carried(self) -> Carried:
+        """The source's colours on the frame that the walk stands on."""
+        half = np.float32(self._settings.consistency_px**2)
+        confidence = sampled(self._source.confidence, self._coords) / (1 + self._error / half)
+        return Carried(Chroma(sampled(self._source.ab, self._coords), confidence), self._coords)
+
+
+def fuse(
+    lstar: F32, sources: Sequence[tuple[Carried, Memory, float]], settings: CarrySettings
+) -> Chroma:
+    """One frame's colours from what walks carried to it and from what their sources recall.
+
+    Each colour counts by the inverse of its expected squared error (`doubt`), and by its source's
+    share, the α of the paper's equation (4).
+
+    Args:
+        sources: each with its share; the shares sum to 1.
+    """
+    features = describe(lstar)
+    total = np.zeros((*lstar.shape, 2), np.float32)
+    weights = np.zeros(lstar.shape, np.float32)
+    confidence = np.zeros(lstar.shape, np.float32)
+    for carried, memory, share in sources:
+        known = carried.chroma
+        weight = np.float32(share) / (1 + np.float32(settings.doubt) * (1 - known.confidence))
+        total += weight[..., None] * known.ab
+        weights += weight
+        confidence = np.maximum(confidence, known.confidence)
+        if settings.recall_weight > 0:
+            found = recall(features, _expected(carried, features), memory, settings)
+            weight = np.float32(share * settings.recall_weight)
+            total += weight * resized(found, (lstar.shape[1], lstar.shape[0]))
+            weights += weight
+    return Chroma(total / weights[..., None], confidence)
+
+
+def _expected(carried: Carried, features: F32) -> F32:
+    """Where each cell is expected in the memory: the walk's coordinates, sure places first."""
+    rows, columns = features.shape[:2]
+    height, width = carried.chroma.confidence.shape
+    trust = resized(carried.chroma.confidence, (columns, rows)) + np.float32(0.01)
+    grid = identity((rows, columns))
+    scale = np.array([columns / width, rows / height], np.float32)
+    place = (resized(carried.coords, (columns, rows)) + np.float32(0.5)) * scale - np.float32(0.5)
+    offset = blurred((place - grid) * trust[..., None], _EXPECTATION_SIDE)
+    return grid + offset / blurred(trust, _EXPECTATION_SIDE)[..., None]

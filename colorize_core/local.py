@@ -1,0 +1,52 @@
+"""The whole job in one process, with no server and no cluster: for debugging and most tests."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from colorize_core.colorize import perform, prepare_process
+from colorize_core.deliver import deliver
+from colorize_core.film import open_film
+from colorize_core.prepare import prepare_run
+from colorize_core.request import FilmRequest, check_request
+from colorize_core.summary import RunSummary
+from colorize_core.work import Outcome, Progress, WorkItem
+
+
+class LocalPool:
+    """Does each item in the calling thread, at once. Meets `work.Pool`."""
+
+    width = 1
+
+    def __init__(self) -> None:
+        prepare_process()
+        self._closed = False
+
+    def submit(self, item: WorkItem) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
+        if self._closed:
+            future.cancel()
+            return future
+        try:
+            future.set_result(perform(item))
+        except Exception as error:  # handed to whoever asks for the result
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def colorize_film(request: FilmRequest, progress: Progress) -> RunSummary:
+    """Colorize one film here and now: what `flows/colorize_film.py` does, one shot at a time.
+
+    Raises:
+        Unfinished: segments failed; the film is not published.
+        KinecolorError: with what is wrong and what to do.
+    """
+    check_request(request)
+    film = open_film(request, progress)
+    run = prepare_run(film, request, LocalPool(), progress)
+    for work in run.shots:
+        run.colorize_shot(work)
+    return deliver(run)

@@ -1,0 +1,176 @@
+"""Writing manifests: each commit is a new immutable file with the next number.
+
+Of two writers that go on from the same version one wins; the other finds out and stops. Which
+objects exist does not hang on a commit, so a lost one costs nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from colorize_core import storage
+from colorize_core.errors import CommitLost
+from colorize_core.manifest.read import Snapshot, latest, read_metadata
+from colorize_core.manifest.schema import FilmRow, Row, SegmentRow, ShotRow, arrow_schema
+from colorize_core.paths import FilmPaths
+
+COMMIT_KEY = b"kinecolor.commit"
+WRITER_KEY = b"kinecolor.writer"
+
+R = TypeVar("R", bound=Row)
+
+
+def encode(row: type[R], rows: Iterable[R], commit_id: str, writer: str) -> bytes:
+    """A Parquet file with `rows` in the order of the table's key. Same arguments, same bytes."""
+    schema = arrow_schema(row)
+    marks = {COMMIT_KEY: commit_id.encode(), WRITER_KEY: writer.encode()}
+    table = pa.Table.from_pylist(
+        [each.model_dump() for each in sorted(rows, key=lambda each: each.identity)],
+        schema=schema.with_metadata({**(schema.metadata or {}), **marks}),
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue().to_pybytes()
+
+
+def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int) -> int:
+    """Commits `rows` as the whole table, in the version after `after_version`; returns its number.
+
+    Raises:
+        CommitLost: another writer was first.
+        ObjectDamaged, StorageUnavailable, StorageError.
+    """
+    version = after_version + 1
+    uri = paths.manifest(row.table, version)
+    writer = f"process {os.getpid()} on {socket.gethostname()}"
+    data = encode(row, rows, uuid.uuid4().hex, writer)
+    if storage.put_if_absent(uri, data):
+        return version
+    there = storage.read(uri)
+    if there == data:  # ours: the network lost the answer to a PUT that had worked
+        return version
+    other = read_metadata(there, uri).get(WRITER_KEY, b"another program").decode()
+    raise CommitLost(
+        f"Another run is working on this film ({other}): it committed version {version} of the "
+        f"{row.table} first.",
+        "Wait for it to end, or stop it; then run the same command again: finished work is kept.",
+    )
+
+
+class Ledger:
+    """The film's tables in one run: kept in memory, committed now and then. Thread-safe.
+
+    A commit happens at most every `min_interval_s` seconds, and less often the longer the run
+    lasts (every hundredth of its time), so that the history stays small: some hundreds of versions
+    for a night. `flush` commits at once what has changed.
+
+    Every method that may commit raises CommitLost where another run has taken the film over, and
+    StorageUnavailable or StorageError.
+    """
+
+    def __init__(self, paths: FilmPaths, min_interval_s: float = 3.0) -> None:
+        self._paths = paths
+        self._min_interval_s = min_interval_s
+        self._lock = threading.RLock()
+        # in this order, so that a film is never published before its segments are on record
+        self._tables: dict[type[Row], _Table[Any]] = {
+            row: _Table(latest(paths, row)) for row in (SegmentRow, ShotRow, FilmRow)
+        }
+        self._started = self._committed = time.monotonic()
+
+    @property
+    def damaged(self) -> list[str]:
+        """The manifest versions that were found damaged and passed over, by their URIs."""
+        return [
+            self._paths.manifest(row.table, version)
+            for row, table in self._tables.items()
+            for version in table.damaged
+        ]
+
+    def segments(self) -> list[SegmentRow]:
+        """The rows of all segments, sorted."""
+        return self._sorted(SegmentRow)
+
+    def shots(self) -> list[ShotRow]:
+        """The rows of all shots, sorted."""
+        return self._sorted(ShotRow)
+
+    def film(self) -> FilmRow | None:
+        """The film's row; None before the first run."""
+        return next(iter(self._sorted(FilmRow)), None)
+
+    def begin(
+        self, film: FilmRow, shots: Iterable[ShotRow], segments: Iterable[SegmentRow]
+    ) -> None:
+        """Puts a run's plan in the place of what was there, and commits it: of two runs that begin
+        at the same time one loses here, before any work."""
+        with self._lock:
+            self._tables[SegmentRow].replace(segments)
+            self._tables[ShotRow].replace(shots)
+            self._tables[FilmRow].replace([film])
+            self.flush()
+
+    def update_segments(self, rows: Iterable[SegmentRow]) -> None:
+        self._update(SegmentRow, rows)
+
+    def update_shots(self, rows: Iterable[ShotRow]) -> None:
+        self._update(ShotRow, rows)
+
+    def update_film(self, row: FilmRow) -> None:
+        self._update(FilmRow, [row])
+
+    def commit_if_due(self) -> None:
+        """Commits what has changed, if the last commit is long enough ago."""
+        with self._lock:
+            now = time.monotonic()
+            interval_s = max(self._min_interval_s, (now - self._started) / 100)
+            if now - self._committed >= interval_s:
+                self.flush()
+
+    def flush(self) -> None:
+        """Commits what has changed, now."""
+        with self._lock:
+            for row, table in self._tables.items():
+                if table.changed:
+                    rows = list(table.rows.values())
+                    table.version = commit(self._paths, row, rows, table.version)
+                    table.changed = False
+            self._committed = time.monotonic()
+
+    def _update(self, row: type[R], rows: Iterable[R]) -> None:
+        with self._lock:
+            self._tables[row].update(rows)
+            self.commit_if_due()
+
+    def _sorted(self, row: type[R]) -> list[R]:
+        with self._lock:
+            return sorted(self._tables[row].rows.values(), key=lambda each: each.identity)
+
+
+class _Table(Generic[R]):
+    """One table in memory, the version that it was committed as, and whether it changed since."""
+
+    def __init__(self, found: Snapshot[R]) -> None:
+        self.version = found.version
+        self.damaged = found.damaged
+        self.rows = {row.identity: row for row in found.rows}
+        self.changed = False
+
+    def replace(self, rows: Iterable[R]) -> None:
+        self.rows = {row.identity: row for row in rows}
+        self.changed = True
+
+    def update(self, rows: Iterable[R]) -> None:
+        for row in rows:
+            if self.rows.get(row.identity) != row:
+                self.rows[row.identity] = row
+                self.changed = True

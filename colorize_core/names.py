@@ -1,0 +1,76 @@
+"""What made an object is its name: a digest of everything that it depends on.
+
+Same name, same content: what is there is not made again, and a change reaches only what depends
+on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from colorize_core.config import RunConfig, digest_of
+from colorize_core.engines.contract import Facts
+from colorize_core.timebase import FrameSpan
+from colorize_core.work import StillRef
+
+MERGE_VERSION = 1  # a change of what `merge`, `upsample` or the chunk's encoding gives
+
+
+def anchor_name(
+    source: str,
+    shot: FrameSpan,
+    frame: int,
+    stills: Sequence[StillRef],
+    facts: Facts,
+    config: RunConfig,
+) -> str:
+    """`source` is the source's digest, `stills` are the shot's, `facts` the anchor part's."""
+    return digest_of(
+        {
+            "kind": "anchor",
+            "source": source,
+            "shot": [shot.start, shot.end],
+            "frame": frame,
+            "stills": [[still.digest, still.frame] for still in stills],
+            **_part(facts, config.match.model_dump(mode="json"), config.seed),
+        }
+    )
+
+
+def segment_name(
+    source: str, owns: FrameSpan, anchors: tuple[str, str], facts: Facts, config: RunConfig
+) -> str:
+    """`anchors` are the names of both anchors, `facts` the interpolation part's."""
+    return digest_of(
+        {
+            "kind": "segment",
+            "source": source,
+            "span": [owns.start, owns.end],
+            "anchors": list(anchors),
+            **_part(facts, config.flow.model_dump(mode="json"), config.seed),
+        }
+    )
+
+
+def chunk_name(source: str, span: FrameSpan, segments: Sequence[str], merge: str) -> str:
+    """`segments` are the names of the segments whose colours go in; none means grey."""
+    return digest_of(
+        {
+            "kind": "chunk",
+            "source": source,
+            "span": [span.start, span.end],
+            "segments": list(segments),
+            "merge": merge,
+            "version": MERGE_VERSION,
+        }
+    )
+
+
+def master_name(source: str, chunks: Sequence[str]) -> str:
+    """Identifies the master that joining these chunks gives."""
+    return digest_of({"kind": "master", "source": source, "chunks": list(chunks)})
+
+
+def _part(facts: Facts, settings: dict[str, Any], seed: int) -> dict[str, Any]:
+    return {"part": facts.name, "version": facts.version, "settings": settings, "seed": seed}

@@ -1,0 +1,150 @@
+"""The name of every object that the system writes. Nothing else builds such a name.
+
+Under a work root (any URI)::
+
+    films/<film>/
+      film.json            what the scan found out about the source
+      timeline.npz         when each frame is shown: pts, time base, rate
+      thumbnails.gray      every frame's luma, 32 × 18 bytes, one after the other
+      shots.csv            the shot list, for people to read and edit
+      references/<digest>.png   colour stills, as they are used
+      anchors/<digest>.zip      the colours of one anchor
+      segments/<digest>.zip     the colours of one segment's frames
+      chunks/<digest>.mkv       one shot's finished frames
+      manifest/<table>-<version>.parquet
+      report/index.html
+
+``<film>`` begins the digest of the source's content. The other digests are of everything that made
+the object, so that the same name always means the same content.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from colorize_core.storage import join, list_folders, list_names
+
+FILM_ID_DIGITS = 16
+VERSION_DIGITS = 8
+
+_FILM = re.compile(rf"[0-9a-f]{{{FILM_ID_DIGITS}}}")
+_DIGEST = re.compile(r"[0-9a-f]{16,64}")
+_TABLE = re.compile(r"[a-z]+")
+
+
+def film_id(source_digest: str) -> str:
+    """The film's name in the work root: the first digits of its source's sha256.
+
+    Raises:
+        ValueError: not a hex digest.
+    """
+    return _checked(source_digest, _DIGEST)[:FILM_ID_DIGITS]
+
+
+def film_ids(root: str) -> list[str]:
+    """The films that a work root holds, sorted. Other folders are passed over."""
+    return [each for each in list_folders(join(root, "films")) if _FILM.fullmatch(each)]
+
+
+@dataclass(frozen=True, slots=True)
+class FilmPaths:
+    """Where one film's objects are. `root` is the work root's URI, `film` the film's id.
+
+    Raises:
+        ValueError: from every method, where a name is not of the expected form.
+    """
+
+    root: str
+    film: str
+
+    def __post_init__(self) -> None:
+        _checked(self.film, _FILM)
+
+    @property
+    def folder(self) -> str:
+        return join(self.root, "films", self.film)
+
+    @property
+    def film_json(self) -> str:
+        return join(self.folder, "film.json")
+
+    @property
+    def timeline(self) -> str:
+        return join(self.folder, "timeline.npz")
+
+    @property
+    def thumbnails(self) -> str:
+        return join(self.folder, "thumbnails.gray")
+
+    @property
+    def shots_csv(self) -> str:
+        return join(self.folder, "shots.csv")
+
+    @property
+    def manifest_dir(self) -> str:
+        return join(self.folder, "manifest")
+
+    @property
+    def report_dir(self) -> str:
+        return join(self.folder, "report")
+
+    @property
+    def report_index(self) -> str:
+        return join(self.report_dir, "index.html")
+
+    def reference(self, digest: str) -> str:
+        return self._object("references", digest, ".png")
+
+    def anchor(self, digest: str) -> str:
+        return self._object("anchors", digest, ".zip")
+
+    def segment(self, digest: str) -> str:
+        return self._object("segments", digest, ".zip")
+
+    def chunk(self, digest: str) -> str:
+        return self._object("chunks", digest, ".mkv")
+
+    def manifest(self, table: str, version: int) -> str:
+        """The object that holds a version (from 1) of a table."""
+        if version < 1:
+            raise ValueError(f"manifest versions count from 1, not {version}")
+        name = f"{_checked(table, _TABLE)}-{version:0{VERSION_DIGITS}d}.parquet"
+        return join(self.manifest_dir, name)
+
+    def manifest_versions(self, table: str) -> list[int]:
+        """The versions of a table that are there, ascending."""
+        form = re.compile(rf"{_checked(table, _TABLE)}-(\d{{{VERSION_DIGITS},}})\.parquet")
+        found = (form.fullmatch(name) for name in list_names(self.manifest_dir))
+        return sorted(int(match[1]) for match in found if match)
+
+    def relative(self, uri: str) -> str:
+        """`uri` as manifests store it: relative to the film's folder, so that a work root can be
+        moved.
+
+        Raises:
+            ValueError: `uri` lies outside the film's folder.
+        """
+        prefix = join(self.folder, "")
+        if not uri.startswith(prefix):
+            raise ValueError(f"{uri} lies outside {self.folder}")
+        return uri[len(prefix) :]
+
+    def resolve(self, name: str) -> str:
+        """The URI of an object that a manifest names.
+
+        Raises:
+            ValueError: a name that would lead out of the film's folder.
+        """
+        if not name or name.startswith("/") or ".." in name.split("/") or "://" in name:
+            raise ValueError(f"not an object of the film: {name!r}")
+        return join(self.folder, name)
+
+    def _object(self, folder: str, digest: str, suffix: str) -> str:
+        return join(self.folder, folder, _checked(digest, _DIGEST) + suffix)
+
+
+def _checked(name: str, form: re.Pattern[str]) -> str:
+    if not form.fullmatch(name):
+        raise ValueError(f"not a name of the form {form.pattern}: {name!r}")
+    return name

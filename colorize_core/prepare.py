@@ -1,0 +1,120 @@
+"""Before the work: the shot list that counts, and each shot's stills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from colorize_core import storage
+from colorize_core.engines import catalog
+from colorize_core.engines.contract import ColourStill
+from colorize_core.errors import InputError, ReferenceUnusable
+from colorize_core.film import Film
+from colorize_core.media.decode import FilmReader, SizedReader
+from colorize_core.references.locate import locate
+from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
+from colorize_core.references.stills import (
+    as_png,
+    as_stored_picture,
+    load_still,
+    parse_reference,
+)
+from colorize_core.request import FilmRequest
+from colorize_core.run import FilmRun
+from colorize_core.shot_work import ShotChoice
+from colorize_core.shots.shot_list import ShotList, read_csv
+from colorize_core.timebase import FrameSpan, parse_moment
+from colorize_core.work import Pool, Progress, StillRef
+
+DISABLED = "the shot list says so"
+
+
+def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress) -> FilmRun:
+    """Take the shot list, choose stills, and name all work.
+
+    Raises:
+        ShotListError, ReferenceUnusable: with the line or the still that is wrong.
+        CommitLost: another run is at this film.
+    """
+    shots = read_shots(film, request)
+    choices, warnings = _choose_stills(film, request, shots, progress)
+    run = FilmRun(film, request, shots, choices, pool, progress)
+    run.warnings += warnings
+    return run
+
+
+def read_shots(film: Film, request: FilmRequest) -> ShotList:
+    """The film's shot list: the one given with the request (which then replaces the film's), or
+    the film's own, which people may have edited."""
+    frames = len(film.timeline)
+    if not request.shots:
+        return read_csv(storage.read(film.paths.shots_csv), frames)
+    data = storage.read(request.shots)
+    shots = read_csv(data, frames)
+    storage.replace_atomically(film.paths.shots_csv, data)
+    return shots
+
+
+def _choose_stills(
+    film: Film, request: FilmRequest, shots: ShotList, progress: Progress
+) -> tuple[list[ShotChoice], list[str]]:
+    stills: list[ColourStill] = []
+    texts = request.stills()
+    for i, text in enumerate(texts):
+        progress("references", i, len(texts))
+        stills.append(_load(film, text))
+    size = catalog.anchor_colorizer(request.config).facts.working_size(
+        film.info.width, film.info.height
+    )
+    with FilmReader(film.info, film.timeline) as reader:
+        sized = SizedReader(reader, *size)
+        warnings = [
+            warning
+            for still in stills
+            if still.frame is not None
+            for frame in sized.read(FrameSpan(still.frame, still.frame + 1))
+            if (warning := misplaced(still, frame))
+        ]
+        found = locate(stills, film.thumbnails(), sized)
+        uris = {still.digest: _keep(film, still) for still in found}
+        enabled = [shot for shot in shots if shot.enabled]
+        views = (_view(shot.number, shot.span, sized) for shot in enabled)
+        by_shot = {choice.shot: choice for choice in choose(views, found)}
+    progress("references", len(texts), len(texts))
+    grey = ShotChoice((), DISABLED)
+    return [
+        _refer(by_shot[shot.number], uris) if shot.enabled else grey for shot in shots
+    ], warnings
+
+
+def _load(film: Film, text: str) -> ColourStill:
+    spec = parse_reference(text)
+    still = as_stored_picture(load_still(spec.uri), film.info.rotation)
+    if spec.moment is None:
+        return still
+    try:
+        frame = parse_moment(spec.moment, film.timeline)
+    except InputError as error:
+        raise ReferenceUnusable(f"{text}: {error.what}", error.remedy) from error
+    return ColourStill(still.digest, still.lab, frame)
+
+
+def _keep(film: Film, still: ColourStill) -> str:
+    uri = film.paths.reference(still.digest)
+    storage.put_if_absent(uri, as_png(still))
+    return uri
+
+
+def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
+    def samples() -> Iterator:
+        for frame in sample_frames(span):
+            yield from reader.read(FrameSpan(frame, frame + 1))
+
+    return ShotView(number, span, tuple(samples()))
+
+
+def _refer(choice: Choice, uris: dict[str, str]) -> ShotChoice:
+    return ShotChoice(
+        tuple(StillRef(pick.digest, uris[pick.digest], pick.frame) for pick in choice.references),
+        choice.reason,
+        max((pick.score for pick in choice.references), default=0.0),
+    )

@@ -1,0 +1,189 @@
+"""From a run's plan and outcomes to manifest rows."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from colorize_core import storage
+from colorize_core.errors import as_text
+from colorize_core.manifest.schema import (
+    FilmRow,
+    FilmStatus,
+    SegmentRow,
+    SegmentStatus,
+    ShotRow,
+    ShotStatus,
+)
+from colorize_core.plan import Segment
+from colorize_core.shot_work import ShotWork
+from colorize_core.timebase import format_timecode
+from colorize_core.work import Outcome, Stored
+
+if TYPE_CHECKING:
+    from colorize_core.run import FilmRun
+
+_VERSIONED = ("kinecolor", "av", "numpy", "opencv-python", "ray", "prefect")
+
+
+def versions() -> str:
+    """Versions of what a result depends on, as JSON."""
+    found = {}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return json.dumps(found)
+
+
+def segment_row(
+    run: FilmRun,
+    work: ShotWork,
+    segment: Segment,
+    status: SegmentStatus = "pending",
+    *,
+    outcome: Outcome | None = None,
+    stored: Stored | None = None,
+    like: SegmentRow | None = None,
+    error: Exception | None = None,
+) -> SegmentRow:
+    """The row of a segment.
+
+    Args:
+        outcome: what made it in this run. stored: its object, found by name, made by a run that
+            did not live to say so. like: the row of the run that made it.
+        error: why it failed.
+    """
+    paths, timeline = run.film.paths, run.film.timeline
+    _, item = work.segments[segment.index]
+    fields = {
+        "film": paths.film,
+        "shot": segment.shot,
+        "segment": segment.index,
+        "start": segment.span.start,
+        "end": segment.span.end,
+        "start_pts": int(timeline.pts[segment.span.start]),
+        "last_pts": int(timeline.pts[segment.span.end - 1]),
+        "start_anchor": segment.start_anchor,
+        "end_anchor": segment.end_anchor,
+        "references": tuple(still.digest for still in work.choice.stills),
+        "prompt": work.shot.prompt,
+        "reference_part": run.parts.reference,
+        "anchors_part": run.parts.anchors,
+        "interpolation_part": run.parts.interpolation,
+        "config_digest": run.config_digest,
+        "seed": run.request.config.seed,
+        "status": status,
+        "grey": item is None,
+    }
+    if item is not None:
+        fields |= {
+            "start_anchor_object": paths.relative(item.start),
+            "end_anchor_object": paths.relative(item.end),
+            "uri": paths.relative(item.output),
+        }
+    if like is not None:
+        made = [
+            "attempts",
+            "digest",
+            "bytes",
+            "frames",
+            "worker",
+            "node",
+            "device",
+            "seconds",
+            "peak_memory_bytes",
+        ]
+        made += ["confidence", "computed_in_run"]
+        fields |= {name: getattr(like, name) for name in made}
+    if outcome is not None:
+        fields |= {
+            "attempts": outcome.attempts,
+            "worker": outcome.worker,
+            "node": outcome.node,
+            "device": outcome.device,
+            "seconds": outcome.seconds,
+            "peak_memory_bytes": outcome.peak_memory_bytes,
+            "computed_in_run": run.id,
+        }
+        stored = outcome.stored[0]
+    if stored is not None:
+        fields |= {
+            "digest": stored.digest,
+            "bytes": stored.bytes,
+            "frames": stored.frames,
+            "confidence": stored.confidence,
+        }
+    if error is not None:
+        fields |= {"error_class": type(error).__name__, "error": as_text(error)}
+    return SegmentRow.model_validate(fields)
+
+
+def shot_row(
+    run: FilmRun,
+    work: ShotWork,
+    status: ShotStatus,
+    segments: Iterable[SegmentRow] = (),
+    *,
+    chunks: Sequence[Stored] = (),
+    note: str = "",
+    seconds: float = 0.0,
+) -> ShotRow:
+    """The row of a shot, with its `segments`' rows and its finished `chunks`."""
+    rows = list(segments)
+    sure = [(row.confidence, row.end - row.start) for row in rows if row.confidence is not None]
+    frames = sum(count for _, count in sure)
+    shot, timeline, paths = work.shot, run.film.timeline, run.film.paths
+    end_s = timeline.time_s(shot.span.end - 1) + 1 / timeline.rate
+    return ShotRow(
+        film=paths.film,
+        shot=shot.number,
+        start=shot.span.start,
+        end=shot.span.end,
+        start_timecode=format_timecode(timeline.time_s(shot.span.start)),
+        end_timecode=format_timecode(end_s),
+        boundary=shot.boundary,
+        enabled=shot.enabled,
+        prompt=shot.prompt,
+        references=tuple(still.digest for still in work.choice.stills),
+        reference_choice=work.choice.reason,
+        reference_score=work.choice.score if work.choice.stills else None,
+        status=status,
+        chunks=tuple(paths.relative(chunk.uri) for chunk in chunks),
+        chunk_digests=tuple(chunk.digest for chunk in chunks),
+        bytes=sum(chunk.bytes for chunk in chunks),
+        frames=sum(chunk.frames for chunk in chunks),
+        confidence=sum(each * count for each, count in sure) / frames if frames else None,
+        seconds=seconds + sum(row.seconds or 0.0 for row in rows),
+        note=note,
+        computed_in_run=run.id,
+    )
+
+
+def film_row(run: FilmRun, status: FilmStatus) -> FilmRow:
+    """The row of the film as a run begins; the end fills in the rest with `model_copy`."""
+    info, config = run.film.info, run.request.config
+    return FilmRow(
+        film=run.film.paths.film,
+        title=run.film.title,
+        source=storage.redact(info.uri),
+        digest=info.digest,
+        bytes=info.bytes,
+        frames=info.frames,
+        rate=str(run.film.timeline.rate),
+        width=info.width,
+        height=info.height,
+        sar=str(info.sar),
+        pix_fmt=info.pix_fmt,
+        depth=info.depth,
+        config=config.model_dump_json(),
+        config_digest=run.config_digest,
+        status=status,
+        run=run.id,
+        started=datetime.now(UTC),
+        versions=versions(),
+    )

@@ -1,0 +1,310 @@
+"""One run over one film: what is there is used again, what is missing is made and recorded.
+
+The order is the caller's (`colorize_film_here`, or the Prefect flow); the steps are here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from dataclasses import dataclass
+from typing import TypeVar
+
+from colorize_core import storage
+from colorize_core.colorize import describe_colours
+from colorize_core.engines import catalog
+from colorize_core.errors import KinecolorError, ObjectDamaged, Retry, Unfinished, as_text
+from colorize_core.film import Film
+from colorize_core.manifest.commit import Ledger
+from colorize_core.manifest.schema import SegmentRow, ShotRow
+from colorize_core.plan import Segment
+from colorize_core.request import FilmRequest
+from colorize_core.rows import film_row, segment_row, shot_row
+from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
+from colorize_core.shots.shot_list import ShotList
+from colorize_core.work import FilmRef, Outcome, Pool, Progress, SegmentItem, Stored, WorkItem
+
+Item = TypeVar("Item", bound=WorkItem)
+
+
+@dataclass(frozen=True, slots=True)
+class ShotResult:
+    """A shot after its work: its manifest row, and the objects of its finished frames."""
+
+    row: ShotRow
+    chunks: tuple[Stored, ...]
+
+
+class FilmRun:
+    """A run's plan and state. `colorize_shot` may be called for several shots at the same time."""
+
+    def __init__(
+        self,
+        film: Film,
+        request: FilmRequest,
+        shots: ShotList,
+        choices: Sequence[ShotChoice],
+        pool: Pool,
+        progress: Progress,
+    ) -> None:
+        config = request.config
+        facts = (catalog.anchor_colorizer(config).facts, catalog.interpolator(config).facts)
+        ref = FilmRef(film.info, film.paths.timeline)
+        self.id = uuid.uuid4().hex[:12]
+        self.began = time.monotonic()
+        self.output_digest: str | None = None
+        self.version = importlib.metadata.version("kinecolor")
+        self.parts = catalog.part_names(config)
+        self.config_digest = config.digest
+        self.film = film
+        self.request = request
+        self.pool = pool
+        self.shots: tuple[ShotWork, ...] = tuple(
+            work_of_shot(film.paths, ref, shot, choice, config, facts)
+            for shot, choice in zip(shots, choices, strict=True)
+        )
+        self.ledger = Ledger(film.paths)
+        self.results: dict[int, ShotResult] = {}
+        self.warnings: list[str] = [
+            f"{uri} was damaged; an earlier version was read." for uri in self.ledger.damaged
+        ]
+        self.recomputed = 0
+        self.reused = 0
+        self._known_segments = {row.uri: row for row in self.ledger.segments() if row.uri}
+        self._known_chunks = {
+            name: digest
+            for row in self.ledger.shots()
+            for name, digest in zip(row.chunks, row.chunk_digests, strict=True)
+        }
+        self._progress = progress
+        self._frames_done = {"colorize": 0, "finish": 0}
+        self._lock = threading.Lock()
+        self.previous = self.ledger.film()
+        self.ledger.begin(
+            film_row(self, "running"),
+            [shot_row(self, work, "pending") for work in self.shots],
+            [segment_row(self, work, each) for work in self.shots for each, _ in work.segments],
+        )
+        for stage in self._frames_done:
+            self._advance(stage, 0)
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the work so far: the scan, and all since the plan; no start-up."""
+        return self.film.opened_in_s + time.monotonic() - self.began
+
+    def stage(self, name: str) -> Callable[[int, int], None]:
+        """A progress callback for one stage."""
+        return lambda done, total: self._progress(name, done, total)
+
+    def work(self, number: int) -> ShotWork:
+        """The work of the shot with this number."""
+        return next(work for work in self.shots if work.shot.number == number)
+
+    # -- one shot ----------------------------------------------------------------------------
+
+    def colorize_shot(self, work: ShotWork) -> ShotResult:
+        """Make what is missing of a shot: anchors, then segments, then chunks.
+
+        A failed segment is in the manifest with its error and the shot ends as failed; nothing is
+        raised for it, since the other shots go on.
+
+        Raises:
+            CommitLost: another run has taken this film over.
+            CancelledError: the pool was closed.
+        """
+        rows = {each.index: segment_row(self, work, each) for each, _ in work.segments}
+        missing = self._find_segments(work, rows)
+        self.ledger.update_segments(rows.values())
+        errors = self._make_anchors(work, [item for _, item in missing])
+        self._fill_segments(work, missing, rows, errors)
+        result = self._finish_chunks(work, rows)
+        self.ledger.update_shots([result.row])
+        with self._lock:
+            self.results[work.shot.number] = result
+        return result
+
+    def _find_segments(
+        self, work: ShotWork, rows: dict[int, SegmentRow]
+    ) -> list[tuple[Segment, SegmentItem]]:
+        """Mark what is there as done, in `rows`; return what has to be made."""
+        missing = []
+        for segment, item in work.segments:
+            if item is None:
+                rows[segment.index] = segment_row(self, work, segment, status="done")
+            elif found := self._find_segment(work, segment, item):
+                rows[segment.index] = found
+                with self._lock:
+                    self.reused += 1
+            else:
+                missing.append((segment, item))
+        self._advance("colorize", sum(r.end - r.start for r in rows.values() if r.status == "done"))
+        return missing
+
+    def _find_segment(
+        self, work: ShotWork, segment: Segment, item: SegmentItem
+    ) -> SegmentRow | None:
+        known = self._known_segments.get(self.film.paths.relative(item.output))
+        try:
+            data = storage.read(item.output) if storage.exists(item.output) else None
+            if data is None:
+                return None
+            stored = describe_colours(data, item.output)
+            if known and known.status == "done" and known.digest != stored.digest:
+                raise ObjectDamaged(f"{item.output} is not what was written.", "")
+        except ObjectDamaged:
+            self._remake(item.output)
+            return None
+        if known and known.status == "done":
+            return segment_row(self, work, segment, status="done", like=known)
+        return segment_row(self, work, segment, status="done", stored=stored)
+
+    def _is_whole(self, uri: str) -> bool:
+        """Whether stored colours are there and can be read; damaged ones are removed."""
+        if not storage.exists(uri):
+            return False
+        try:
+            describe_colours(storage.read(uri), uri)
+        except ObjectDamaged:
+            self._remake(uri)
+            return False
+        return True
+
+    def _remake(self, uri: str) -> None:
+        storage.delete(uri)
+        with self._lock:
+            self.warnings.append(f"{self.film.paths.relative(uri)} was damaged and is made again.")
+
+    def _make_anchors(
+        self, work: ShotWork, segments: Sequence[SegmentItem]
+    ) -> dict[str, Exception]:
+        """Make the anchors that `segments` need. Returns the error for each that could not be."""
+        needed = {uri for item in segments for uri in (item.start, item.end)}
+        absent = {uri for uri in needed if not self._is_whole(uri)}
+        items = [item for item in work.anchors if absent.intersection(item.outputs)]
+        errors: dict[str, Exception] = {}
+        for item, ended in self._each_done(items):
+            if isinstance(ended, Exception):
+                errors |= dict.fromkeys(item.outputs, ended)
+        return errors
+
+    def _fill_segments(
+        self,
+        work: ShotWork,
+        missing: Sequence[tuple[Segment, SegmentItem]],
+        rows: dict[int, SegmentRow],
+        errors: dict[str, Exception],
+    ) -> None:
+        ready = []
+        for segment, item in missing:
+            if error := errors.get(item.start) or errors.get(item.end):
+                rows[segment.index] = segment_row(self, work, segment, "failed", error=error)
+            else:
+                ready.append(item)
+        by_id = {segment.id: segment for segment, _ in missing}
+        for item, ended in self._each_done(ready):
+            segment = by_id[item.segment]
+            row = (
+                segment_row(self, work, segment, "quarantined", error=ended)
+                if isinstance(ended, Exception)
+                else segment_row(self, work, segment, "done", outcome=ended)
+            )
+            rows[segment.index] = row
+            self.ledger.update_segments([row])
+            if row.status == "done":
+                with self._lock:
+                    self.recomputed += 1
+                self._advance("colorize", len(segment.span))
+        self.ledger.update_segments(rows.values())
+
+    def _finish_chunks(self, work: ShotWork, rows: dict[int, SegmentRow]) -> ShotResult:
+        failed = [row for row in rows.values() if row.status in ("failed", "quarantined")]
+        if failed:
+            note = f"{len(failed)} of {len(rows)} segments failed: {failed[0].error}"
+            return ShotResult(shot_row(self, work, "failed", rows.values(), note=note), ())
+        stored: dict[str, Stored] = {}
+        items = []
+        for item in work.chunks:
+            if found := self._find_chunk(item.output, len(item.span)):
+                stored[item.output] = found
+                self._advance("finish", len(item.span))
+            else:
+                items.append(item)
+        seconds = 0.0
+        for item, ended in self._each_done(items):
+            if isinstance(ended, Exception):
+                note = as_text(ended)
+                return ShotResult(shot_row(self, work, "failed", rows.values(), note=note), ())
+            stored[item.output] = ended.stored[0]
+            seconds += ended.seconds
+            self._advance("finish", len(item.span))
+        chunks = tuple(stored[item.output] for item in work.chunks)
+        status = "grey" if work.is_grey else "done"
+        row = shot_row(self, work, status, rows.values(), chunks=chunks, seconds=seconds)
+        return ShotResult(row, chunks)
+
+    def _find_chunk(self, uri: str, frames: int) -> Stored | None:
+        """A chunk that is there and whole. Its frames are counted again when the film is joined."""
+        size = storage.size(uri)
+        if size is None:
+            return None
+        digest = storage.sha256(uri)
+        known = self._known_chunks.get(self.film.paths.relative(uri))
+        if known is not None and known != digest:
+            self._remake(uri)
+            return None
+        return Stored(uri, digest, size, frames, 1.0)
+
+    def _each_done(self, items: Sequence[Item]) -> Iterator[tuple[Item, Outcome | Exception]]:
+        """Each item with its outcome or its error, as they end. What a part got wrong is tried
+        once more before it counts."""
+        futures = {self.pool.submit(item): item for item in items}
+        tried: set[str] = set()
+        while futures:
+            for done in wait(futures, return_when=FIRST_COMPLETED).done:
+                item = futures.pop(done)
+                error = done.exception()
+                if error is None:
+                    yield item, done.result()
+                elif not isinstance(error, Exception):
+                    raise error
+                elif _may_pass(error) and str(item) not in tried:
+                    tried.add(str(item))
+                    futures[self.pool.submit(item)] = item
+                else:
+                    yield item, error
+
+    def _advance(self, stage: str, frames: int) -> None:
+        with self._lock:
+            self._frames_done[stage] += frames
+            self._progress(stage, self._frames_done[stage], len(self.film.timeline))
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def check_finished(self) -> None:
+        """Refuse to go on to the film unless every shot has all its frames.
+
+        Raises:
+            Unfinished: names the failed segments; the manifest says so too.
+        """
+        failed = [
+            f"{row.shot:04d}-{row.segment:04d} (frames {row.start}-{row.end - 1}: {row.error})"
+            for row in self.ledger.segments()
+            if row.status in ("failed", "quarantined")
+        ]
+        lost = [result.row for result in self.results.values() if result.row.status == "failed"]
+        if failed or lost:
+            raise Unfinished(
+                f"{len(failed)} segments of {len(lost)} shots failed; nothing was published: "
+                + "; ".join(failed[:10] or [row.note for row in lost[:10]]),
+                "Run the same command again: only what failed is done again.",
+            )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same item may do better at a second try. A worker's death was retried already."""
+    return not isinstance(error, KinecolorError) or error.retry is Retry.ALONE

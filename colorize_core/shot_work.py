@@ -1,0 +1,128 @@
+"""One shot as named work: which objects it needs, and what each is made from. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from colorize_core.config import RunConfig
+from colorize_core.engines.contract import Facts
+from colorize_core.names import anchor_name, chunk_name, segment_name
+from colorize_core.paths import FilmPaths
+from colorize_core.plan import Segment, group_anchors, group_segments, plan_shot
+from colorize_core.shots.shot_list import Shot
+from colorize_core.timebase import FrameSpan
+from colorize_core.work import AnchorsItem, ChunkItem, FilmRef, SegmentItem, StillRef
+
+ANCHORS_IN_ONE_ITEM = (
+    8  # of stills that lie in no shot: small enough to share, large enough to batch
+)
+FRAMES_IN_ONE_CHUNK = 48  # at least: short enough that a long shot keeps every worker busy
+
+
+@dataclass(frozen=True, slots=True)
+class ShotChoice:
+    """What a shot takes its colours from.
+
+    `reason` says in one line how the stills were chosen, or why the shot stays grey. `score` in
+    [0, 1] says how well the best still fits.
+    """
+
+    stills: tuple[StillRef, ...]
+    reason: str
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShotWork:
+    """A shot's work items; all names are final before anything runs."""
+
+    shot: Shot
+    choice: ShotChoice
+    anchors: tuple[AnchorsItem, ...]
+    segments: tuple[tuple[Segment, SegmentItem | None], ...]
+    chunks: tuple[ChunkItem, ...]
+
+    @property
+    def is_grey(self) -> bool:
+        return not self.choice.stills
+
+
+def work_of_shot(
+    paths: FilmPaths,
+    film: FilmRef,
+    shot: Shot,
+    choice: ShotChoice,
+    config: RunConfig,
+    facts: tuple[Facts, Facts],
+) -> ShotWork:
+    """The work of `shot`. `facts` are the anchor part's and the interpolation part's."""
+    anchor_facts, segment_facts = facts
+    source = film.source.digest
+    marks = [still.frame for still in choice.stills if still.frame is not None]
+    plan = plan_shot(shot.number, shot.span, config.anchor_interval, marks)
+    runs = group_segments(plan.segments, FRAMES_IN_ONE_CHUNK)
+    if not choice.stills:
+        grey = tuple(_chunk(paths, film, config, shot.number, run, ()) for run in runs)
+        return ShotWork(shot, choice, (), tuple((each, None) for each in plan.segments), grey)
+
+    names = {
+        frame: anchor_name(source, shot.span, frame, choice.stills, anchor_facts, config)
+        for frame in plan.anchors
+    }
+    segment_names = {
+        each.index: segment_name(
+            source,
+            each.span,
+            (names[each.start_anchor], names[each.end_anchor]),
+            segment_facts,
+            config,
+        )
+        for each in plan.segments
+    }
+    anchors = tuple(
+        AnchorsItem(
+            film,
+            config,
+            shot.number,
+            shot.span,
+            group,
+            choice.stills,
+            tuple(paths.anchor(names[frame]) for frame in group),
+        )
+        for group in group_anchors(plan.anchors, marks, ANCHORS_IN_ONE_ITEM)
+    )
+    segments = tuple(
+        (
+            each,
+            SegmentItem(
+                film,
+                config,
+                each.id,
+                each.reads,
+                each.span,
+                paths.anchor(names[each.start_anchor]),
+                paths.anchor(names[each.end_anchor]),
+                paths.segment(segment_names[each.index]),
+            ),
+        )
+        for each in plan.segments
+    )
+    chunks = tuple(
+        _chunk(paths, film, config, shot.number, run, [segment_names[each.index] for each in run])
+        for run in runs
+    )
+    return ShotWork(shot, choice, anchors, segments, chunks)
+
+
+def _chunk(
+    paths: FilmPaths,
+    film: FilmRef,
+    config: RunConfig,
+    shot: int,
+    run: tuple[Segment, ...],
+    segments: tuple[str, ...] | list[str],
+) -> ChunkItem:
+    span = FrameSpan(run[0].span.start, run[-1].span.end)
+    name = chunk_name(film.source.digest, span, segments, config.merge)
+    colours = tuple(paths.segment(each) for each in segments)
+    return ChunkItem(film, config, shot, span, colours, paths.chunk(name))

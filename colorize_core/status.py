@@ -1,0 +1,80 @@
+"""What has become of the films in a work root, from their manifests alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pydantic import BaseModel, ConfigDict
+
+from colorize_core import storage
+from colorize_core.errors import InputError
+from colorize_core.film import read_record
+from colorize_core.manifest.read import latest
+from colorize_core.manifest.schema import FilmRow, SegmentRow, ShotRow
+from colorize_core.paths import FilmPaths, film_id, film_ids
+
+
+class FilmStatusReport(BaseModel):
+    """One film. `status` is the film row's, or "scanned" before the first run; `failures` name
+    failed segments, one line each."""
+
+    model_config = ConfigDict(frozen=True)
+
+    film: str
+    title: str
+    status: str
+    frames: int
+    shots: int
+    grey_shots: tuple[int, ...]
+    segments: dict[str, int]
+    output: str | None
+    folder: str
+    failures: tuple[str, ...]
+
+
+def find_films(where: str, work: str) -> list[FilmPaths]:
+    """The films that `where` means: a work root, a film's folder in one, or a source file whose
+    film is in the work root `work`.
+
+    Raises:
+        InputError: it means none.
+    """
+    if ids := film_ids(where):
+        return [FilmPaths(where, each) for each in ids]
+    if storage.exists(storage.join(where, "film.json")):
+        films = storage.parent(where)
+        return [FilmPaths(storage.parent(films), storage.name_of(where))]
+    if storage.size(where) is not None:
+        paths = FilmPaths(work, film_id(storage.sha256(where)))
+        if storage.exists(paths.film_json):
+            return [paths]
+    raise InputError(
+        f"{storage.redact(where)} is neither a work root nor a film that the work root "
+        f"{storage.redact(work)} knows.",
+        "Give the folder that was --work, or the film with --work FOLDER.",
+    )
+
+
+def film_status(paths: FilmPaths) -> FilmStatusReport:
+    """What the newest manifest says of a film."""
+    record = read_record(paths)
+    film = next(iter(latest(paths, FilmRow).rows), None)
+    segments = latest(paths, SegmentRow).rows
+    shots = latest(paths, ShotRow).rows
+    failed = [row for row in segments if row.status in ("failed", "quarantined")]
+    return FilmStatusReport(
+        film=paths.film,
+        title=record.title,
+        status=film.status if film else "scanned",
+        frames=record.source.frames,
+        shots=len(shots),
+        grey_shots=tuple(row.shot for row in shots if row.status == "grey"),
+        segments=dict(Counter(row.status for row in segments)),
+        output=film.output if film else None,
+        folder=paths.folder,
+        failures=tuple(
+            f"segment {row.shot:04d}-{row.segment:04d} {row.status} after {row.attempts} "
+            f"attempts: {row.error}"
+            for row in failed
+        ),
+    )

@@ -1,0 +1,364 @@
+"""The only module that touches fsspec: whole objects under URIs, on a disk or in an object store.
+
+A URI is a local path or a URL that fsspec knows. What every function here keeps, everywhere:
+an object is seen whole or not at all, and it is created by one writer only where that is asked.
+
+- Local disk: a temporary file in the same folder, fsync, then a hard link (which fails where the
+  name is taken) or a rename. A file system without hard links (exFAT, some network shares) is
+  refused for exclusive creation: every emulation leaves locks behind when a process is killed.
+- Object stores: one PUT with If-None-Match. Never a multipart upload: with the same condition
+  some stores overwrite silently.
+
+Endpoint and credentials are the store's own business: ``AWS_ENDPOINT_URL``, AWS profiles, fsspec's
+configuration files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import fsspec  # noqa: TID251  this is the one place
+
+from colorize_core import storage_local
+from colorize_core.errors import ObjectMissing, UnsafeStore
+from colorize_core.storage_failures import RetriedFile, http_status, tried
+from colorize_core.storage_local import TEMPORARY
+from colorize_core.uris import join, local_path, name_of, normalise, parent, redact, scheme
+
+__all__ = [
+    "check_exclusive",
+    "check_writable",
+    "delete",
+    "exists",
+    "join",
+    "list_folders",
+    "list_names",
+    "local_path",
+    "name_of",
+    "normalise",
+    "open_read",
+    "parent",
+    "publish",
+    "put_if_absent",
+    "read",
+    "redact",
+    "replace_atomically",
+    "sha256",
+    "size",
+    "upload_if_absent",
+]
+
+SMALL_OBJECT_BYTES = 64 * 2**20  # s3fs sends a single PUT below 100 MiB
+HASH_BLOCK_BYTES = 4 * 2**20
+# Decoding a 30 MB film front to back takes 8 requests so (502 without a cache, 10 with readahead),
+# and going back to a span just read takes none.
+READ_BLOCK_BYTES = 4 * 2**20
+READ_BLOCKS = 8
+
+# Their PUT shows an object whole or not at all. Any other protocol is for reading.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
+_memory_lock = threading.Lock()  # fsspec's memory store checks and then writes
+
+
+# -- reading ---------------------------------------------------------------------------------
+
+
+def exists(uri: str) -> bool:
+    """Whether there is an object (a file, not a folder) under `uri`."""
+    return size(uri) is not None
+
+
+def size(uri: str) -> int | None:
+    """Bytes of the object under `uri`; None where there is none."""
+    path = local_path(uri)
+
+    def ask() -> int | None:
+        try:
+            if path is not None:
+                return path.stat().st_size if path.is_file() else None
+            fs, name = _open_store(uri)
+            info = fs.info(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return info["size"] if info["type"] == "file" else None
+
+    return tried("look at", uri, ask)
+
+
+def read(uri: str) -> bytes:
+    """The whole object.
+
+    Raises:
+        ObjectMissing, StorageUnavailable, StorageError.
+    """
+    path = local_path(uri)
+
+    def fetch() -> bytes:
+        if path is not None:
+            return path.read_bytes()
+        fs, name = _open_store(uri)
+        return bytes(fs.cat_file(name))
+
+    return tried("read", uri, fetch)
+
+
+@contextmanager
+def open_read(uri: str) -> Iterator[BinaryIO]:
+    """A seekable binary file that reads the object; remote ones through a small block cache.
+
+    Raises:
+        ObjectMissing, StorageUnavailable, StorageError: here, and for remote objects from the
+            file's own methods.
+    """
+    path = local_path(uri)
+
+    def open_file() -> BinaryIO:
+        if path is not None:
+            return path.open("rb")
+        if scheme(uri) == "memory":  # its files share one position
+            return io.BytesIO(read(uri))
+        fs, name = _open_store(uri)
+        remote = fs.open(
+            name,
+            "rb",
+            block_size=READ_BLOCK_BYTES,
+            cache_type="blockcache",
+            cache_options={"maxblocks": READ_BLOCKS},
+        )
+        return cast(BinaryIO, RetriedFile(uri, cast(BinaryIO, remote)))
+
+    with tried("read", uri, open_file) as file:
+        yield file
+
+
+def sha256(uri: str, progress: Callable[[int, int], None] | None = None) -> str:
+    """Hex digest of the object's bytes, read in blocks. `progress(done, total)` counts bytes.
+
+    Raises:
+        ObjectMissing, StorageUnavailable, StorageError.
+    """
+    total = size(uri)
+    if total is None:
+        raise ObjectMissing(f"There is nothing at {redact(uri)}.", "Check the path or URL.")
+    digest = hashlib.sha256()
+    done = 0
+    with open_read(uri) as file:
+        while block := file.read(HASH_BLOCK_BYTES):
+            digest.update(block)
+            done += len(block)
+            if progress is not None:
+                progress(done, total)
+    return digest.hexdigest()
+
+
+def list_names(uri: str) -> list[str]:
+    """Names of the objects directly in the folder `uri`, sorted. Empty where there is no folder."""
+    return _list(uri, folders=False)
+
+
+def list_folders(uri: str) -> list[str]:
+    """Names of the folders directly in the folder `uri`, sorted."""
+    return _list(uri, folders=True)
+
+
+def _list(uri: str, *, folders: bool) -> list[str]:
+    path = local_path(uri)
+    kind = "directory" if folders else "file"
+
+    def ask() -> list[str]:
+        try:
+            if path is not None:
+                found = [each.name for each in path.iterdir() if each.is_dir() == folders]
+            else:
+                fs, name = _open_store(uri)
+                found = [
+                    each["name"].rstrip("/").rpartition("/")[2]
+                    for each in fs.ls(name, detail=True)
+                    # some stores list an empty object for the folder itself
+                    if each["type"] == kind and each["name"].strip("/") != name.strip("/")
+                ]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(each for each in found if not each.startswith(TEMPORARY))
+
+    return tried("list", uri, ask)
+
+
+# -- writing ---------------------------------------------------------------------------------
+
+
+def put_if_absent(uri: str, data: bytes) -> bool:
+    """Creates the object, unless there is one already. True: this call created it.
+
+    Of any number of writers at once exactly one creates it. A network that loses an answer can
+    make the winner hear False; where that matters, put something unique in `data` and read it back.
+
+    Raises:
+        UnsafeStore: the store cannot create exclusively.
+        StorageUnavailable, StorageError.
+    """
+    if len(data) > SMALL_OBJECT_BYTES:
+        raise ValueError(f"{len(data)} bytes are too many for one PUT: use upload_if_absent")
+    path = local_path(uri)
+
+    def create() -> bool:
+        if path is not None:
+            return storage_local.create(path, data)
+        fs, name = _open_store(uri, to_write=True)
+        try:
+            with _memory_lock if scheme(uri) == "memory" else nullcontext():
+                fs.pipe_file(name, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if http_status(error) == 412:  # how Ceph's refusal comes through s3fs
+                return False
+            raise
+        return True
+
+    return tried("write", uri, create)
+
+
+def upload_if_absent(source: Path | bytes, uri: str) -> bool:
+    """A file or bytes of any size as a new object, unless there is one already. True: this call
+    wrote it.
+
+    For objects whose name says their content: two writers at once may both hear True. A file on
+    the same file system is not copied (a hard link), so it must not be written to again.
+
+    Raises:
+        UnsafeStore, StorageUnavailable, StorageError.
+    """
+    target = local_path(uri)
+
+    def upload() -> bool:
+        if target is not None:
+            if isinstance(source, bytes):
+                return storage_local.create(target, source)
+            return storage_local.create_from(source, target)
+        if exists(uri):
+            return False
+        _put(source, uri)
+        return True
+
+    return tried("write", uri, upload)
+
+
+def replace_atomically(uri: str, data: bytes) -> None:
+    """Writes the object, in place of one that may be there. Readers see the old or the new one.
+
+    Raises:
+        StorageUnavailable, StorageError.
+    """
+    path = local_path(uri)
+
+    def replace() -> None:
+        if path is not None:
+            storage_local.replace(path, data)
+        else:
+            _put(data, uri)
+
+    tried("write", uri, replace)
+
+
+def publish(path: Path, uri: str) -> None:
+    """Moves the finished file `path` to its final name, where it appears whole, in one step, in
+    place of one that may be there. `path` is gone afterwards.
+
+    Raises:
+        StorageUnavailable, StorageError.
+    """
+    target = local_path(uri)
+
+    def move() -> None:
+        if target is not None:
+            storage_local.move(path, target)
+        else:
+            _put(path, uri)
+            path.unlink()
+
+    tried("write", uri, move)
+
+
+def delete(uri: str) -> None:
+    """Removes the object, if there is one."""
+    path = local_path(uri)
+
+    def remove() -> None:
+        try:
+            if path is not None:
+                path.unlink()
+            else:
+                fs, name = _open_store(uri, to_write=True)
+                fs.rm_file(name)
+        except FileNotFoundError:
+            pass
+
+    tried("delete", uri, remove)
+
+
+# -- what a place can do ---------------------------------------------------------------------
+
+
+def check_writable(uri: str) -> None:
+    """Writes and removes a small object in the folder `uri` (made where it is missing).
+
+    Raises:
+        StorageError, UnsafeStore, StorageUnavailable: nothing can be written there.
+    """
+    probe = join(uri, f"{TEMPORARY}{uuid.uuid4().hex}")
+    replace_atomically(probe, b"probe")
+    delete(probe)
+
+
+def check_exclusive(uri: str) -> None:
+    """Makes sure that the folder `uri` keeps the promise of `put_if_absent`.
+
+    Raises:
+        UnsafeStore: a second writer overwrote the first.
+        StorageError, StorageUnavailable: nothing can be written there.
+    """
+    probe = join(uri, f"{TEMPORARY}{uuid.uuid4().hex}")
+    first = uuid.uuid4().bytes
+    try:
+        put_if_absent(probe, first)
+        if put_if_absent(probe, b"second") or read(probe) != first:
+            raise UnsafeStore(
+                f"The store of {redact(uri)} lets a second writer overwrite the first.",
+                "Use a store with If-None-Match (AWS S3, Ceph, MinIO, Google Cloud, Azure) "
+                "or a disk.",
+            )
+    finally:
+        delete(probe)
+
+
+# -- inside ----------------------------------------------------------------------------------
+
+
+def _open_store(uri: str, *, to_write: bool = False) -> tuple[Any, str]:
+    """fsspec's file system for `uri` and the name it uses there. No listing is kept: other
+    processes write to the same folders."""
+    if to_write and scheme(uri) not in _OBJECT_STORES:
+        raise UnsafeStore(
+            f"Results cannot be written to {redact(uri)}: {scheme(uri)}:// does not show an "
+            "object whole or not at all.",
+            "Write to a local path, s3://, gs:// or abfs://.",
+        )
+    return fsspec.core.url_to_fs(uri, use_listings_cache=False)
+
+
+def _put(source: Path | bytes, uri: str) -> None:
+    fs, name = _open_store(uri, to_write=True)
+    if isinstance(source, bytes):
+        fs.pipe_file(name, source)
+    elif scheme(uri) == "memory":  # its put_file shows parts
+        fs.pipe_file(name, source.read_bytes())
+    else:
+        fs.put_file(str(source), name)

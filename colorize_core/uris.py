@@ -1,0 +1,70 @@
+"""URIs: local paths, and URLs that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from urllib.request import url2pathname
+
+from colorize_core.errors import InputError
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:::[A-Za-z][A-Za-z0-9+.\-]*)*://")
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
+_QUERY = re.compile(r"(\w+://[^\s?]+)\?\S+")
+
+
+def local_path(uri: str) -> Path | None:
+    """The local file or folder that `uri` names; None for a remote URL."""
+    found = _URL.match(uri)
+    if found is None:
+        return Path(uri)
+    if found[1].lower() in {"file", "local"}:
+        return Path(url2pathname(uri[found.end() :]))
+    return None
+
+
+def normalise(uri: str) -> str:
+    """`uri` as every process understands it: local paths absolute, with ``~`` and
+    symbolic links resolved; URLs kept.
+
+    Raises:
+        InputError: an empty path, or the home of a user who does not exist.
+    """
+    if not uri.strip():
+        raise InputError("A path is empty.", "Give a path or a URL.")
+    path = local_path(uri)
+    if path is None:
+        return uri if uri.endswith("://") else uri.rstrip("/")
+    try:
+        return os.path.realpath(path.expanduser())
+    except RuntimeError as error:  # how pathlib says that a home is unknown
+        raise InputError(f"There is no home folder for “{uri}”.", "Write the path out.") from error
+
+
+def join(uri: str, *names: str) -> str:
+    """The object `names` below the folder `uri`."""
+    return "/".join((uri.rstrip("/"), *names))
+
+
+def parent(uri: str) -> str:
+    """The folder that holds `uri`."""
+    path = local_path(uri)
+    return str(path.parent) if path is not None else uri.rstrip("/").rpartition("/")[0]
+
+
+def name_of(uri: str) -> str:
+    """The last part of `uri`, without the query of a signed URL."""
+    path = local_path(uri)
+    return path.name if path is not None else uri.partition("?")[0].rstrip("/").rpartition("/")[2]
+
+
+def scheme(uri: str) -> str:
+    """The protocol that `uri` is opened with; "file" for a local path."""
+    found = _URL.match(uri)
+    return found[1].lower() if found else "file"
+
+
+def redact(text: str) -> str:
+    """`text` without what could be a secret in its URLs: user info and query strings."""
+    return _QUERY.sub(r"\1?…", _USER_INFO.sub("***@", text))

@@ -1,0 +1,129 @@
+"""Pieces of work and what comes back: small frozen values that cross from the driver to a worker.
+
+Nothing here holds frames: items name objects and spans, and a worker reads what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from colorize_core.config import RunConfig
+from colorize_core.media.source import SourceInfo
+from colorize_core.timebase import FrameSpan
+
+
+@dataclass(frozen=True, slots=True)
+class FilmRef:
+    """How a worker finds the film: its source, and the object that holds its time line."""
+
+    source: SourceInfo
+    timeline: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillRef:
+    """A still that serves a shot. `frame`: the film's frame that it shows, or None."""
+
+    digest: str
+    uri: str
+    frame: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorsItem:
+    """Colour some anchors of a shot; `outputs` has one object for each of `anchors`."""
+
+    film: FilmRef
+    config: RunConfig
+    shot: int
+    span: FrameSpan
+    anchors: tuple[int, ...]
+    stills: tuple[StillRef, ...]
+    outputs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"anchors {self.anchors[0]}-{self.anchors[-1]} of shot {self.shot}"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentItem:
+    """Fill one segment: `reads` spans both anchors, `owns` are the frames that are stored."""
+
+    film: FilmRef
+    config: RunConfig
+    segment: str
+    reads: FrameSpan
+    owns: FrameSpan
+    start: str
+    end: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"segment {self.segment}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkItem:
+    """Finish and encode the frames of `span`. `colours` are the segments' objects in order; none
+    leaves the frames grey."""
+
+    film: FilmRef
+    config: RunConfig
+    shot: int
+    span: FrameSpan
+    colours: tuple[str, ...]
+    output: str
+
+    def __str__(self) -> str:
+        return f"chunk {self.span} of shot {self.shot}"
+
+
+WorkItem = AnchorsItem | SegmentItem | ChunkItem
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object that was written whole. `confidence`: mean over its frames (1 for a chunk)."""
+
+    uri: str
+    digest: str
+    bytes: int
+    frames: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker says of a finished item. `attempts` is filled in by the pool."""
+
+    stored: tuple[Stored, ...]
+    seconds: float
+    peak_memory_bytes: int
+    worker: str
+    node: str
+    device: str
+    attempts: int = 1
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and of how much (0: not known)."""
+
+
+class Pool(Protocol):
+    """Where work is done. Every submitted item's future ends: with its outcome or with an error."""
+
+    @property
+    def width(self) -> int:
+        """How many items are worked on at the same time."""
+        ...
+
+    def submit(self, item: WorkItem) -> Future[Outcome]:
+        """Take an item. May be called from any thread; items start in the order they came."""
+        ...
+
+    def close(self) -> None:
+        """Stop at once: items that are not finished end as cancelled. May be called twice."""
+        ...

@@ -1,0 +1,186 @@
+"""The command line. Each command parses, makes one call, and says what came of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from colorize_core.errors import KinecolorError
+from flows.terminal import say_error
+
+app = typer.Typer(
+    name="kinecolor",
+    help="Colorizes black-and-white films: shots, references, anchors, segments, and the "
+    "source's own luma.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Source = Annotated[str, typer.Argument(help="The film: a path or URL.", metavar="SOURCE")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Work = Annotated[
+    str, typer.Option(help="The work root: a path or URL. Unfinished work is kept there.")
+]
+WORK_ROOT = "kinecolor-work"
+INTERRUPTED = 130
+
+
+@app.command()
+def colorize(
+    source: Source,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help="Result: .mkv master, .mp4 or .mov access copy."),
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="IMAGE[@TIME]",
+            help="A colour still; TIME is the frame it shows: f250, 12.5 or 00:00:10:12.",
+        ),
+    ] = None,
+    references: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A folder of colour stills (IMAGE or IMAGE@TIME names)."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Choice of parts and parameters.")] = "exemplar",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as merge=lab."),
+    ] = None,
+    shots: Annotated[
+        str | None, typer.Option(metavar="FILE", help="An edited shot list (CSV).")
+    ] = None,
+    work: Work = WORK_ROOT,
+    local: Annotated[
+        bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
+    ] = False,
+    ray: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The Ray cluster to join.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="At most so many workers (default: one a CPU).")
+    ] = None,
+    accept_damage: Annotated[
+        bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
+    ] = False,
+    as_json: Json = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")] = False,
+) -> None:
+    """Colorize a film from colour stills."""
+    from flows import commands
+
+    commands.colorize(
+        commands.film_request(
+            source=source,
+            output=output,
+            references=reference or (),
+            references_dir=references,
+            preset=preset,
+            assignments=set_ or (),
+            shots=shots,
+            work=work,
+            accept_damage=accept_damage,
+        ),
+        commands.Where(local=local, ray=ray, workers=workers),
+        as_json=as_json,
+        debug=debug,
+    )
+
+
+@app.command()
+def shots(
+    source: Source,
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", help="Where the list goes (default: printed).")
+    ] = None,
+    accept_damage: Annotated[
+        bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
+    ] = False,
+) -> None:
+    """Find the shots of a film and write them as a CSV that can be edited."""
+    from flows import commands
+
+    commands.shots(source, output, accept_damage=accept_damage)
+
+
+@app.command()
+def status(
+    where: Annotated[str, typer.Argument(metavar="WORK_OR_FILM", help="A work root or a film.")],
+    work: Work = WORK_ROOT,
+    as_json: Json = False,
+) -> None:
+    """Say what is done, what failed, and what to do."""
+    from flows import commands
+
+    commands.status(where, work, as_json=as_json)
+
+
+@app.command()
+def verify(
+    output: Annotated[str, typer.Argument(metavar="OUT", help="A finished film.")],
+    against: Annotated[str, typer.Option(metavar="SOURCE", help="The film it was made from.")],
+    as_json: Json = False,
+) -> None:
+    """Prove, frame by frame, that a result keeps its source's frames, times, luma and sound."""
+    from flows import commands
+
+    commands.verify(output, against, as_json=as_json)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for everything.")] = Path(
+        "demo"
+    ),
+    local: Annotated[
+        bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
+    ] = False,
+) -> None:
+    """Build a small film of real photographs, colorize it, and measure the result."""
+    from flows import commands
+
+    commands.demo(output, commands.Where(local=local))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what this machine can run, and how to mend what it cannot."""
+    from flows import commands
+
+    commands.doctor(as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: exit 0 published, 1 wrong input or usage, 2 unfinished, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code."""
+    as_json = "--json" in arguments
+    try:
+        code = app(list(arguments) or ["--help"], standalone_mode=False)
+    except KinecolorError as error:
+        if "--debug" in arguments:
+            raise
+        say_error(error.what, error.remedy, as_json=as_json)
+        return error.exit_code
+    except typer.TyperException as error:
+        say_error(error.format_message(), "kinecolor --help shows the commands.", as_json=as_json)
+        return 1
+    except typer.Abort:
+        code = INTERRUPTED
+    if code == INTERRUPTED:
+        again = "Finished work is kept: run the same command again to go on."
+        say_error("Interrupted.", again, as_json=as_json)
+    return code or 0
+
+
+if __name__ == "__main__":
+    main()

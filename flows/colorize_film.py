@@ -1,0 +1,45 @@
+"""The main job: a film goes in, a colour film comes out. Read `tasks/stages.py` next."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from colorize_core.request import FilmRequest, check_request
+from tasks import stages
+from tasks.cluster import worker_pool
+
+SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough to keep it busy
+
+
+@flow(
+    name="colorize-film",
+    task_runner=cast(Any, ThreadPoolTaskRunner(max_workers=SHOTS_AT_ONCE)),
+    persist_result=False,
+)
+def colorize_film(
+    request: FilmRequest, ray_address: str | None = None, workers: int | None = None
+) -> dict[str, Any]:
+    """Colorize one film and publish it.
+
+    Args:
+        request: the film, its references, and where things go.
+        ray_address: the Ray cluster to join; none means this machine alone.
+        workers: at most so many workers; none means one for each CPU of the cluster.
+
+    Returns:
+        The run's summary (`RunSummary` as JSON).
+
+    Raises:
+        Unfinished: segments failed; the film is not published.
+        KinecolorError: with what is wrong and what to do.
+    """
+    check_request(request)
+    film = stages.ingest(request)
+    with worker_pool(ray_address, workers) as pool:
+        run = stages.plan(film, request, pool)
+        shots = [stages.colorize_shot(run, work) for work in run.shots]
+        stages.wait_for(shots)
+    return stages.deliver(run).model_dump(mode="json")

@@ -1,0 +1,231 @@
+"""What each command does: parse, make one call into the core, say what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from colorize_core import storage
+from colorize_core.config import load_config
+from colorize_core.errors import Unfinished, VerificationFailed
+from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
+from colorize_core.summary import RunSummary
+from flows.terminal import Terminal, json_only
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where the work is done: in this process, or by `workers` on the Ray at `ray` (None: here)."""
+
+    local: bool = False
+    ray: str | None = None
+    workers: int | None = None
+
+
+def film_request(
+    *,
+    source: str,
+    output: str | None,
+    references: Sequence[str],
+    references_dir: str | None,
+    preset: str,
+    assignments: Sequence[str],
+    shots: str | None,
+    work: str,
+    accept_damage: bool,
+) -> FilmRequest:
+    """A request from what was typed. The result's default place is the current folder."""
+    uri = storage.normalise(source)
+    stem = storage.name_of(uri).rpartition(".")[0] or storage.name_of(uri)
+    return FilmRequest(
+        source=uri,
+        output=storage.normalise(output or f"{stem}-colour{MASTER_SUFFIX}"),
+        work=storage.normalise(work),
+        references=tuple(storage.normalise(each) for each in references),
+        references_dir=storage.normalise(references_dir) if references_dir else None,
+        shots=storage.normalise(shots) if shots else None,
+        config=load_config(preset, assignments),
+        accept_damage=accept_damage,
+    )
+
+
+def colorize(request: FilmRequest, where: Where, *, as_json: bool, debug: bool) -> None:
+    """Colorize a film and say what came of it.
+
+    Raises:
+        Unfinished: after the summary was printed.
+    """
+    if not as_json:
+        _say_summary(_run(request, where, debug=debug), request)
+        return
+    with json_only() as write:
+        try:
+            summary = _run(request, where, debug=debug)
+        except Unfinished as unfinished:
+            write(RunSummary.model_validate(unfinished.summary).model_dump_json())
+            raise
+        write(summary.model_dump_json())
+
+
+def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
+    check_request(request)  # before anything is started, so that a typo costs no waiting
+    with Terminal() as terminal:
+        if where.local:
+            from colorize_core.local import colorize_film as colorize_here
+
+            return colorize_here(request, terminal.progress)
+        terminal.say("Starting Prefect and Ray …")
+        from tasks.server import choose_server
+
+        choose_server(verbose=debug)
+        from flows.colorize_film import colorize_film
+        from tasks.observe import listening
+
+        with listening(terminal.progress):
+            summary = colorize_film(request, where.ray, where.workers)
+        return RunSummary.model_validate(summary)
+
+
+def _say_summary(summary: RunSummary, request: FilmRequest) -> None:
+    terminal = Terminal()
+    terminal.say(
+        f"Published {summary.output}: {summary.frames_in} frames in, {summary.frames_out} out, "
+        f"{summary.shots} shots, {summary.recomputed_segments} segments made, "
+        f"{summary.reused_segments} found, {summary.seconds:.0f} s."
+    )
+    if summary.grey_shots:
+        shots = ", ".join(map(str, summary.grey_shots))
+        terminal.say(f"Left grey, since no reference served them: shots {shots}.")
+    for warning in summary.warnings:
+        terminal.say(f"Note: {warning}")
+    luma = "the source's luma, bit for bit" if summary.luma_exact else "not the source's exact luma"
+    terminal.say(f"Frame list: {summary.frames_list} ({luma})")
+    terminal.say(f"Report:     {summary.report}")
+
+
+def shots(source: str, output: str | None, *, accept_damage: bool) -> None:
+    """Find a film's shots; write or print the list."""
+    from colorize_core.film import find_shots
+
+    with Terminal() as terminal:
+        data, count = find_shots(
+            storage.normalise(source), accept_damage=accept_damage, progress=terminal.progress
+        )
+    if output is None:
+        typer.echo(data.decode(), nl=False)
+        return
+    storage.replace_atomically(storage.normalise(output), data)
+    terminal.say(f"{count} shots in {output}")
+
+
+def status(where: str, work: str, *, as_json: bool) -> None:
+    """Say what has become of the films of a work root, or of one film."""
+    from colorize_core.status import film_status, find_films
+
+    found = find_films(storage.normalise(where), storage.normalise(work))
+    films = [film_status(paths) for paths in found]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"films": [film.model_dump(mode="json") for film in films]}))
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("film", "title", "status", "frames", "shots", "segments", "output"):
+        table.add_column(name, overflow="fold")
+    for film in films:
+        counts = ", ".join(f"{count} {name}" for name, count in film.segments.items())
+        table.add_row(
+            film.film,
+            film.title,
+            film.status,
+            str(film.frames),
+            str(film.shots),
+            counts,
+            film.output or "–",
+        )
+    terminal = Terminal()
+    Console(highlight=False).print(table)
+    for film in films:
+        for line in film.failures:
+            terminal.say(f"{film.title}: {line}")
+
+
+def verify(output: str, against: str, *, as_json: bool) -> None:
+    """Compare a result with its source and say what holds.
+
+    Raises:
+        VerificationFailed: something does not.
+    """
+    from colorize_core.verify import verify_film
+
+    with Terminal() as terminal:
+        found = verify_film(
+            storage.normalise(output),
+            storage.normalise(against),
+            progress=lambda done, total: terminal.progress("verify", done, total),
+        )
+    raise VerificationFailed(str(found), "")
+
+
+def demo(folder: Path, where: Where) -> None:
+    """Make the demo film, colorize it, measure it, and say where everything is."""
+    from flows.demo import before_after_sheet, make_demo_film, measure
+
+    began = time.monotonic()
+    with Terminal() as terminal:
+        film = make_demo_film(folder, lambda done, total: terminal.progress("demo", done, total))
+    result = folder / "demo-colour.mkv"
+    request = film_request(
+        source=str(film.film),
+        output=str(result),
+        references=(),
+        references_dir=str(film.still_folder),
+        preset="exemplar",
+        assignments=(),
+        shots=None,
+        work=str(folder / "work"),
+        accept_damage=False,
+    )
+    summary = _run(request, where, debug=False)
+    sheet = folder / "before-after.png"
+    before_after_sheet(film.film, result, sheet)
+    rows: dict[str, Any] = {
+        "Film": summary.output,
+        "Before and after": sheet.resolve(),
+        "Report": summary.report,
+        "Manifest": f"{summary.film}/manifest",
+        "Frames": f"{summary.frames_in} in = {summary.frames_out} out",
+        "PSNR against the truth": f"{measure(result, film.truth):.2f} dB"
+        f" (left grey: {measure(film.film, film.truth):.2f} dB)",
+        "Seconds": f"{time.monotonic() - began:.0f}",
+    }
+    for name, value in rows.items():
+        typer.echo(f"{name + ':':<24}{value}")
+
+
+def doctor(*, as_json: bool) -> None:
+    """Say what this machine can run, each line with its remedy. Exit 1 where something that is
+    needed is missing."""
+    from flows.doctor import diagnose
+
+    checks = diagnose()
+    if as_json:
+        import dataclasses
+        import json
+
+        typer.echo(json.dumps({"checks": [dataclasses.asdict(check) for check in checks]}))
+    else:
+        for check in checks:
+            mark = "ok     " if check.ok else "MISSING" if check.required else "absent "
+            typer.echo(f"{mark}  {check.name}: {check.detail}")
+            if check.remedy:
+                typer.echo(f"         → {check.remedy}")
+    if any(check.required and not check.ok for check in checks):
+        raise typer.Exit(1)
