@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 
 import cv2
@@ -105,13 +106,13 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
 
 
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
-    info, merge = item.film.source, item.config.merge
-    form = master_format(info, merge)
-    merger = Merger(info, merge)
+    info = item.film.source
+    form = master_format(info, item.config.merge)
+    merger = Merger(info, item.config.merge)
     written = 0
     with tempfile.TemporaryDirectory() as folder, _reader(item.film) as reader:
         path = Path(folder) / "chunk.mkv"
-        with ChunkWriter(path, form, reader.timeline) as writer:
+        with ChunkWriter(path, form, _timeline(item.film.timeline)) as writer:
             frames = reader.frames(item.span)
             for frame, chroma in zip(frames, _colours(item), strict=True):
                 writer.write(merger.finish(frame.luma, chroma), frame.pts)
@@ -124,9 +125,9 @@ def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
 
 
 def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
-    """One frame's colours after the other; None means grey. One segment is held at a time."""
+    """One frame's colours after the other, one segment held at a time; None means grey."""
     if not item.colours:
-        yield from (None for _ in item.span)
+        yield from repeat(None, len(item.span))
     for uri in item.colours:
         yield from decode_chroma(storage.read(uri), uri)
 

@@ -37,17 +37,17 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    preset: str = Field("exemplar", description="The preset these values started from.")
+    preset: str = Field(default="exemplar", description="The preset these values started from.")
     parts: Parts = Field(default=Parts(), description="One engine part for each stage.")
     anchor_interval: int = Field(
-        24, ge=1, le=1000, description="K, frames from one anchor to the next (paper, section 3.2)."
+        default=24, ge=1, le=1000, description="K, frames from one anchor to the next (paper, section 3.2)."
     )
     merge: Literal["exact_luma", "lab"] = Field(
-        "exact_luma",
+        default="exact_luma",
         description="How chroma meets the source: exact_luma keeps its Y' plane bit for bit; "
         "lab keeps its L* (the paper's form, for evaluation).",
     )
-    seed: int = Field(42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42).")
+    seed: int = Field(default=42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42).")
     match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
     flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
 

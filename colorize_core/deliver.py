@@ -5,25 +5,27 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from colorize_core import storage
-from colorize_core.errors import KinecolorError, Unfinished, as_text
-from colorize_core.manifest.schema import FilmStatus
+from colorize_core.errors import KinecolorError, Unfinished, VerificationFailed, as_text
+from colorize_core.film import Film
+from colorize_core.frame_list import list_name
+from colorize_core.manifest.schema import FilmRow, FilmStatus
 from colorize_core.media.encode import encode_access_copy
 from colorize_core.media.join import Chunk, join_master
 from colorize_core.media.master import master_format
+from colorize_core.media.probe import Scan
 from colorize_core.names import master_name
 from colorize_core.report.film import write_report
 from colorize_core.request import MASTER_SUFFIX
 from colorize_core.run import FilmRun
 from colorize_core.summary import RunSummary
-
-FRAME_LIST_SUFFIX = ".frames.csv"
+from colorize_core.verify import Verification, verify_film
 
 
 def deliver(run: FilmRun) -> RunSummary:
@@ -51,7 +53,7 @@ def _published(run: FilmRun) -> tuple[int, bool] | None:
     before, output = run.previous, run.request.output
     if before is None or before.status != "published" or before.made_from != _made_from(run):
         return None
-    if before.output != storage.redact(output) or not storage.exists(output + FRAME_LIST_SUFFIX):
+    if before.output != storage.redact(output) or not storage.exists(list_name(output)):
         return None
     if storage.size(output) is None or storage.sha256(output) != before.output_digest:
         return None
@@ -70,17 +72,36 @@ def _publish(run: FilmRun) -> tuple[int, bool]:
             chunks, film.info, film.timeline, form, made, run.stage("deliver")
         )
         frame_list = folder / "frames.csv"
-        checked = verify_master(made, film, form, frame_list, run.stage("verify"))
+        checked = _verified(made, film, frame_list, run.stage("verify"))
         if not output.lower().endswith(MASTER_SUFFIX):
             copy = folder / storage.name_of(output)
             run.warnings += encode_access_copy(
-                made, copy, film.info, film.timeline, run.stage("copy")
+                made, copy, film.info, film.timeline, form, run.stage("copy")
             )
             made = copy
         run.output_digest = storage.sha256(str(made))
-        storage.publish(frame_list, output + FRAME_LIST_SUFFIX)
+        storage.publish(frame_list, list_name(output))
         storage.publish(made, output)
     return checked.frames_out, checked.luma_exact and output.lower().endswith(MASTER_SUFFIX)
+
+
+def _verified(
+    master: Path, film: Film, frame_list: Path, progress: Callable[[int, int], None]
+) -> Verification:
+    """The master against the source, frame by frame; writes the list of frames."""
+    found = verify_film(
+        str(master),
+        film.info.uri,
+        scanned=Scan(film.info, film.timeline),
+        write_list=frame_list,
+        progress=progress,
+    )
+    if not found.ok:
+        raise VerificationFailed(
+            f"The joined film is not what it has to be: {' '.join(found.problems)}",
+            "Nothing was published. Run the same command again; if it stays so, report it.",
+        )
+    return found
 
 
 @contextmanager
@@ -114,8 +135,9 @@ def _record(
     assert row is not None  # noqa: S101  FilmRun began with it
     published = status == "published"
     run.ledger.update_film(
-        row.model_copy(
-            update={
+        FilmRow.model_validate(
+            row.model_dump()
+            | {
                 "status": status,
                 "output": storage.redact(run.request.output) if published else None,
                 "output_digest": run.output_digest if published else None,
@@ -143,7 +165,7 @@ def _close(
         work=run.request.work,
         film=run.film.paths.folder,
         report=run.film.paths.report_index,
-        frames_list=output + FRAME_LIST_SUFFIX if output else None,
+        frames_list=list_name(output) if output else None,
         frames_in=run.film.info.frames,
         frames_out=frames_out,
         shots=len(run.shots),

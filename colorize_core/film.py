@@ -125,7 +125,7 @@ def find_shots(source: str, *, accept_damage: bool, progress: Progress) -> tuple
         watch=detector.watch,
         progress=lambda done, total: progress("scan", done, total),
     )
-    shots = ShotList.detected(detector.boundaries(), len(found.timeline))
+    shots = ShotList.from_boundaries(detector.finish(), len(found.timeline))
     return write_csv(shots, found.timeline), len(shots)
 
 
@@ -155,7 +155,7 @@ def _scan_into(paths: FilmPaths, request: FilmRequest, progress: Progress) -> No
         rate=np.array(line.rate.as_integer_ratio(), np.int64),
     )
     storage.put_if_absent(paths.timeline, buffer.getvalue())
-    shots = ShotList.detected(detector.boundaries(), len(line))
+    shots = ShotList.from_boundaries(detector.finish(), len(line))
     storage.put_if_absent(paths.shots_csv, write_csv(shots, line))
     # Last: a film is there once its record is.
     name = request.title

@@ -1,8 +1,8 @@
 """The list beside a film: each frame's exact pts and the digest of its luma, as CSV.
 
-``frame,pts,time_base,time_s,luma_sha256``: frame number from 0; pts in ticks of `time_base` (seconds,
-a fraction); the same moment in seconds, as a fraction; sha256 of the source's Y' plane, rows from
-the top without padding, one byte a sample at 8 bits, two (little-endian) above.
+``frame,pts,time_base,time_s,luma_sha256``: frame number from 0; pts in ticks of `time_base`
+(seconds, a fraction); the same moment in seconds, as a fraction; sha256 of the source's Y' plane,
+rows from the top without padding, one byte a sample at 8 bits, two (little-endian) above.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def list_name(out_uri: str) -> str:
 
 def luma_sha256(luma: Samples) -> str:
     """The digest of a Y' plane as the list has it."""
-    little = luma.astype(luma.dtype.newbyteorder("<"), copy=False)
-    return hashlib.sha256(np.ascontiguousarray(little)).hexdigest()
+    little = np.ascontiguousarray(luma, luma.dtype.newbyteorder("<"))
+    return hashlib.sha256(little.data).hexdigest()
 
 
 def write_frame_list(path: Path, rows: Iterable[FrameRow]) -> None:

@@ -7,7 +7,7 @@ moves Y' wherever the colour has another luma than the grey, and clips what is n
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import cv2
@@ -57,16 +57,23 @@ class Merger:
             chroma: at any working size ``[h, w]`` of the same picture.
         """
         if self._form.merge == "lab":
-            ab = self._full_size(luma, chroma)
-            rgb = lab_to_srgb(np.dstack([self._lstar(luma), ab]))
+            return self._with_lstar(luma, chroma)
+        exact = np.left_shift(luma.astype(np.uint16), np.uint16(self._form.shift))
+        width, height = self._form.chroma_size
+        cb, cr = (np.full((height, width), self._code.mid, np.uint16) for _ in range(2))
+        if chroma is not None:
+            self._solve(luma, self._full_size(luma, chroma), cb, cr)
+        return Planes(exact, cb, cr)
+
+    def _with_lstar(self, luma: Samples, chroma: Chroma | None) -> Planes:
+        lstar, ab = self._lstar(luma), self._full_size(luma, chroma)
+        planes = Planes(*(np.empty(luma.shape, np.uint16) for _ in range(3)))
+        for rows in _bands(*luma.shape):
+            rgb = lab_to_srgb(np.dstack([lstar[rows], ab[rows]]))
             codes = ycbcr_from_rgb(rgb, self._form.tags, self._form.depth)
-            return Planes(*(np.ascontiguousarray(plane) for plane in np.moveaxis(codes, 2, 0)))
-        exact = luma.astype(np.uint16) << self._form.shift
-        if chroma is None:
-            width, height = self._form.chroma_size
-            neutral = np.full((height, width), self._code.mid, np.uint16)
-            return Planes(exact, neutral, neutral)
-        return Planes(exact, *self._solved(luma, self._full_size(luma, chroma)))
+            for plane, channel in zip(planes, np.moveaxis(codes, 2, 0), strict=True):
+                plane[rows] = channel
+        return planes
 
     def _lstar(self, luma: Samples) -> F32:
         return lstar_from_luma(luma, self._form.source_depth, self._form.tags)
@@ -79,45 +86,55 @@ class Merger:
         small = cast(Samples, cv2.resize(luma, (width, height), interpolation=cv2.INTER_AREA))
         return upsample_chroma(chroma.ab, self._lstar(small), self._lstar(luma))
 
-    def _solved(self, luma: Samples, ab: F32) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """Cb and Cr codes at the master's chroma sites, where Y', a* and b* are averaged first."""
-        form, code = self._form, self._code
-        unit = unit_luma(luma, form.source_depth, form.tags)
-        sited = at_chroma_sites(
-            np.dstack([unit, ab]), STEPS[form.layout], form.tags.chroma_location
-        )
-        cb, cr = chroma_at_luma(sited[..., 0], sited[..., 1:], code)
-        return (
-            to_codes(cb * code.chroma_span + code.mid, code),
-            to_codes(cr * code.chroma_span + code.mid, code),
-        )
+    def _solve(
+        self, luma: Samples, ab: F32, cb: NDArray[np.uint16], cr: NDArray[np.uint16]
+    ) -> None:
+        """Writes Cb and Cr at the master's chroma sites, to which Y', a*, b* are averaged first."""
+        code, tags, steps = self._code, self._form.tags, STEPS[self._form.layout]
+        unit = unit_luma(luma, self._form.source_depth, tags)
+        unit, ab = (at_chroma_sites(image, steps, tags.chroma_location) for image in (unit, ab))
+        for rows in _bands(*cb.shape):
+            blue, red = chroma_at_luma(unit[rows], ab[rows], code)
+            cb[rows] = to_codes(blue * code.chroma_span + code.mid, code)
+            cr[rows] = to_codes(red * code.chroma_span + code.mid, code)
+
+
+_BAND_PIXELS = 16384  # arrays of so many stay in the processor's cache: twice as fast
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, some at a time."""
+    rows = max(1, _BAND_PIXELS // width)
+    return (slice(top, top + rows) for top in range(0, height, rows))
 
 
 # Where a chroma sample lies among the 2 luma samples it stands for, by FFmpeg's chroma location:
 # (across, down), 0 on the first, 1 between, 2 on the second.
 _SITES = {0: (0, 1), 1: (0, 1), 2: (1, 1), 3: (0, 0), 4: (1, 0), 5: (0, 2), 6: (1, 2)}
-# A sample between two is their mean: one window of 2. A sample on one of them is weighted 1 2 1:
-# the mean of the two windows that hold it.
-_WINDOWS = {0: (-1, 0), 1: (0,), 2: (0, 1)}
+# The area of a sample is 2 luma samples wide. Weights, and which of them is on the first sample.
+_WEIGHTS = {0: ((0.25, 0.5, 0.25), 1), 1: ((0.5, 0.5), 0), 2: ((0.25, 0.5, 0.25), 0)}
+_NO_STEP = ((1.0,), 0)
 
 
 def at_chroma_sites(image: F32, steps: tuple[int, int], location: int) -> F32:
-    """Area averages of `image` ``[H, W, C]`` at the sites of chroma samples.
+    """Area averages of `image` ``[H, W]`` or ``[H, W, C]`` at the sites of chroma samples.
 
     Args:
         steps: samples of `image` for one chroma sample ``(across, down)``, 1 or 2.
         location: FFmpeg's chroma location (unspecified: left, as in MPEG-2). Edges are repeated.
     """
-    across, down = steps
     if steps == (1, 1):
         return image
-    height, width = -(-image.shape[0] // down), -(-image.shape[1] // across)
+    across, down = steps
     site_x, site_y = _SITES[location]
-    rows = _WINDOWS[site_y] if down == 2 else (0,)
-    columns = _WINDOWS[site_x] if across == 2 else (0,)
-    padded = cv2.copyMakeBorder(image, 1, 2, 1, 2, cv2.BORDER_REPLICATE)
-    total = np.zeros((height, width, image.shape[2]), np.float32)
-    for y, x in product(rows, columns):
-        window = padded[1 + y : 1 + y + height * down, 1 + x : 1 + x + width * across]
-        total += cv2.resize(window, (width, height), interpolation=cv2.INTER_AREA)
-    return total / np.float32(len(rows) * len(columns))
+    row, first_x = _WEIGHTS[site_x] if across == 2 else _NO_STEP
+    column, first_y = _WEIGHTS[site_y] if down == 2 else _NO_STEP
+    averaged = cv2.sepFilter2D(
+        image,
+        -1,
+        np.array(row),
+        np.array(column),
+        anchor=(first_x, first_y),
+        borderType=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(averaged[::down, ::across], np.float32)

@@ -12,7 +12,7 @@ from colorize_core.timebase import FrameSpan
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Frames from one anchor to the next. It owns `span`: its first anchor, and the shot's last
-    segment the closing anchor too."""
+    segment the closing anchor too. `index`: its place in the shot, from 0; people count from 1."""
 
     shot: int
     index: int
@@ -22,7 +22,7 @@ class Segment:
 
     @property
     def id(self) -> str:
-        return f"{self.shot:04d}-{self.index:04d}"
+        return f"{self.shot:04d}-{self.index + 1:04d}"
 
     @property
     def reads(self) -> FrameSpan:

@@ -63,7 +63,7 @@ def segment_row(
     fields = {
         "film": paths.film,
         "shot": segment.shot,
-        "segment": segment.index,
+        "segment": segment.index + 1,
         "start": segment.span.start,
         "end": segment.span.end,
         "start_pts": int(timeline.pts[segment.span.start]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +20,9 @@ from colorize_core.errors import Unfinished, VerificationFailed
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
 from flows.terminal import Terminal, json_only
+
+if TYPE_CHECKING:
+    from colorize_core.verify import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +137,6 @@ def status(where: str, work: str, *, as_json: bool) -> None:
     found = find_films(storage.normalise(where), storage.normalise(work))
     films = [film_status(paths) for paths in found]
     if as_json:
-        import json
-
         typer.echo(json.dumps({"films": [film.model_dump(mode="json") for film in films]}))
         return
     table = Table(box=None, pad_edge=False)
@@ -171,7 +174,31 @@ def verify(output: str, against: str, *, as_json: bool) -> None:
             storage.normalise(against),
             progress=lambda done, total: terminal.progress("verify", done, total),
         )
-    raise VerificationFailed(str(found), "")
+    if as_json:
+        typer.echo(json.dumps(dataclasses.asdict(found) | {"ok": found.ok}))
+    else:
+        _say_verification(found)
+    if not found.ok:
+        raise VerificationFailed(
+            f"{output} is not {against} in colour: {found.problems[0]}",
+            "Make the film again with kinecolor colorize; finished work is used again.",
+        )
+
+
+def _say_verification(found: Verification) -> None:
+    listed = {True: "agrees", False: "DISAGREES", None: "there is none"}[found.list_matches]
+    carried = {True: "equal", False: "DIFFERENT", None: "not in this film"}
+    lines = {
+        "Frames": f"{found.frames_in} in the source, {found.frames_out} in the film",
+        "Times": "equal" if found.pts_equal else "DIFFERENT",
+        "Luma": "exact, every frame" if found.luma_exact else "not exact",
+        "List beside the film": listed,
+        **{f"Stream {i}": carried[same] for i, same in found.streams_equal.items()},
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name + ':':<24}{value}")
+    for text in (*found.notes, *found.problems):
+        typer.echo(f"- {text}")
 
 
 def demo(folder: Path, where: Where) -> None:
@@ -218,7 +245,6 @@ def doctor(*, as_json: bool) -> None:
     checks = diagnose()
     if as_json:
         import dataclasses
-        import json
 
         typer.echo(json.dumps({"checks": [dataclasses.asdict(check) for check in checks]}))
     else:

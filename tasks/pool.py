@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -60,19 +61,27 @@ class RayPool:
     A dead actor is replaced. The item it was on is tried again until it has seen `deaths_per_item`
     deaths; then its future ends with `WorkerLost`. Items that only waited on it are not blamed.
     After `deaths_in_all` deaths the pool gives up, so that a broken cluster ends a run.
+    `start_worker` gives an actor with the methods of `tasks.worker.Worker`.
     """
 
     def __init__(
-        self, width: int, *, in_flight: int = 2, deaths_per_item: int = 3, deaths_in_all: int = 100
+        self,
+        width: int,
+        *,
+        in_flight: int = 2,
+        deaths_per_item: int = 3,
+        deaths_in_all: int = 100,
+        start_worker: Callable[[], Any] = Worker.remote,
     ) -> None:
         if width < 1 or in_flight < 1 or not 1 <= deaths_per_item <= deaths_in_all:
             raise ValueError("a pool needs a worker, an item in flight, and budgets that fit")
         self.width = width
         self._in_flight = in_flight
+        self._start_worker = start_worker
         self._deaths_per_item = deaths_per_item
         self._deaths_left = deaths_in_all
         self._queue: deque[_Job] = deque()
-        self._seats = [_Seat(Worker.remote()) for _ in range(width)]
+        self._seats = [_Seat(start_worker()) for _ in range(width)]
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
@@ -166,7 +175,7 @@ class RayPool:
             self._queue.extendleft(reversed(waiting))
             if suspect.deaths < self._deaths_per_item and self._deaths_left > 0:
                 self._queue.appendleft(suspect)
-                seat.actor = Worker.remote()
+                seat.actor = self._start_worker()
                 return
         suspect.future.set_exception(
             WorkerLost(
@@ -175,7 +184,7 @@ class RayPool:
             )
         )
         if self._deaths_left > 0:
-            seat.actor = Worker.remote()
+            seat.actor = self._start_worker()
             return
         self._give_up()
 

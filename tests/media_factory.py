@@ -7,7 +7,7 @@ makes a file of it. `truncate` and `flip_bytes` damage files.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -261,14 +261,20 @@ def write_raw_stream(path: Path, film: Film, kind: Literal["h264", "hevc", "m4v"
     return path
 
 
-def copy_packets(source: Path, target: Path, after_s: float = 0, **options: str) -> Path:
-    """A cut with ``-c copy``: packets from the key frame before `after_s` on, times unchanged."""
-    with av.open(str(source)) as reading, av.open(str(target), "w", options=options) as writing:
+def copy_packets(
+    source: Path,
+    target: Path,
+    after_s: float = 0,
+    keep: Callable[[av.Packet], bool] = lambda packet: True,
+) -> Path:
+    """A copy without encoding (``-c copy``): the packets that `keep` accepts, from the key frame
+    before `after_s` on, times unchanged."""
+    with av.open(str(source)) as reading, av.open(str(target), "w") as writing:
         streams = {s.index: writing.add_stream_from_template(s) for s in reading.streams}
         if after_s:
             reading.seek(int(after_s * 1_000_000))
         for packet in reading.demux():
-            if packet.dts is not None:
+            if packet.dts is not None and keep(packet):
                 packet.stream = streams[packet.stream_index]
                 writing.mux(packet)
     return target

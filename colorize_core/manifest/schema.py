@@ -43,8 +43,8 @@ class SegmentRow(Row):
     key: ClassVar[tuple[str, ...]] = ("shot", "segment")
 
     film: str = Field(description="The film's id: the first 16 digits of its source's sha256.")
-    shot: int = Field(ge=0, description="Number of the shot, from 0.")
-    segment: int = Field(ge=0, description="Number of the segment in its shot, from 0.")
+    shot: int = Field(ge=0, description="Number of the shot, from 1.")
+    segment: int = Field(ge=0, description="Number of the segment in its shot, from 1.")
     start: int = Field(ge=0, description="First frame that the segment owns, counted from 0.")
     end: int = Field(description="The frame after its last one.")
     start_pts: int = Field(description="pts of its first frame, in the source's time base.")
@@ -125,7 +125,7 @@ class ShotRow(Row):
     key: ClassVar[tuple[str, ...]] = ("shot",)
 
     film: str = Field(description="The film's id.")
-    shot: int = Field(ge=0, description="Number of the shot, from 0.")
+    shot: int = Field(ge=0, description="Number of the shot, from 1.")
     start: int = Field(ge=0, description="First frame, counted from 0.")
     end: int = Field(description="The frame after its last one.")
     start_timecode: str = Field(description="When it starts, HH:MM:SS.mmm, for people.")
@@ -203,6 +203,12 @@ class FilmRow(Row):
         "with an error.",
     )
     output: str | None = Field(default=None, description="Where the result was published.")
+    output_digest: str | None = Field(
+        default=None, description="sha256 of the published result."
+    )
+    made_from: str | None = Field(
+        default=None, description="Digest of the chunks that the result was joined from."
+    )
     frames_out: int | None = Field(default=None, ge=0, description="Frames of the result, counted.")
     luma_exact: bool | None = Field(
         default=None,

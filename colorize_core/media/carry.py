@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterable, Iterator
 from fractions import Fraction
 from typing import cast
 
+import av
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
@@ -15,6 +17,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from colorize_core.errors import DamagedSource
+from colorize_core.media.output import decoding_time_s
 from colorize_core.media.source import CarriedStream, SourceInfo
 
 # Written anew for each file: what the muxer says of itself, and a container's own bookkeeping.
@@ -55,16 +58,18 @@ class Carried:
         encode_sound: bool,
     ) -> None:
         template = self._source.streams[carried.index]
-        if _fits(carried, template, target, codecs):
+        if carried.codec in codecs or (
+            carried.kind == "attachment" and target.format.name == "matroska"
+        ):
             stream = target.add_stream_from_template(template, opaque=True)
             self._copied[carried.index] = stream
         elif encode_sound and isinstance(template, AudioStream) and template.codec_context:
             encoder = self._encoded[carried.index] = _SoundEncoder(template, target)
             stream = encoder.stream
-            self.notes.append(f"{_name(carried)}: {carried.codec} was encoded as AAC.")
+            self.notes.append(f"{name_of(carried)}: {carried.codec} was encoded as AAC.")
         else:
             self.notes.append(
-                f"{_name(carried)} is left out: {target.format.name} cannot hold {carried.codec}."
+                f"{name_of(carried)} is left out: it cannot be in this kind of file as it is."
             )
             return
         stream.metadata.update(kept_metadata(template.metadata))
@@ -83,7 +88,7 @@ class Carried:
                     yield from self._encoded[index].encode(packet)
                 else:
                     packet.stream = self._copied[index]
-                    yield packet.dts * packet.time_base, packet
+                    yield decoding_time_s(packet), packet
             for encoder in self._encoded.values():
                 yield from encoder.flush()
         except FFmpegError as error:
@@ -106,12 +111,12 @@ class Carried:
         for packet in self._source.demux(streams) if streams else ():
             if packet.size == 0:
                 continue
-            if packet.dts is None:  # some AVI, and after damage: right after the packet before
-                known = packet.pts is not None
-                packet.dts = packet.pts if known else ends.get(packet.stream_index, 0)
-            if packet.pts is None:
-                packet.pts = packet.dts
-            ends[packet.stream_index] = packet.dts + (packet.duration or 0)
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is None:  # some AVI, and after damage: right after the packet before
+                time = ends.get(packet.stream_index, 0)
+            packet.dts = time
+            packet.pts = time if packet.pts is None else packet.pts
+            ends[packet.stream_index] = time + (packet.duration or 0)
             yield packet
 
 
@@ -144,7 +149,7 @@ class _SoundEncoder:
 
 def _timed(packets: Iterable[Packet]) -> Iterator[tuple[Fraction, Packet]]:
     for packet in packets:
-        yield packet.dts * packet.time_base, packet
+        yield decoding_time_s(packet), packet
 
 
 def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
@@ -156,14 +161,21 @@ def kept_metadata(metadata: dict[str, str]) -> dict[str, str]:
     }
 
 
-def _fits(
-    carried: CarriedStream, template: Stream, target: OutputContainer, codecs: Collection[str]
-) -> bool:
+def codecs_of(container: str) -> set[str]:
+    """FFmpeg's names of the codecs that a container (its muxer's name) can hold."""
+    with av.open(io.BytesIO(), "w", format=container) as file:
+        return file.supported_codecs
+
+
+def can_hold(container: str, carried: CarriedStream) -> bool:
+    """Whether files of `container` (FFmpeg's name) can hold a stream as it is."""
+    name = "matroska" if "matroska" in container else "mp4"
     if carried.kind == "attachment":
-        return target.format.name == "matroska"
-    return template.codec_context is not None and template.codec_context.codec.name in codecs
+        return name == "matroska"
+    return carried.codec in codecs_of(name)
 
 
-def _name(carried: CarriedStream) -> str:
-    kind = {"audio": "sound", "subtitle": "subtitle"}.get(carried.kind, carried.kind)
+def name_of(carried: CarriedStream) -> str:
+    """A stream's name in a sentence."""
+    kind = {"audio": "sound", "subtitle": "subtitles"}.get(carried.kind, carried.kind)
     return f"Stream {carried.index} ({kind}{f', {carried.language}' if carried.language else ''})"

@@ -119,12 +119,18 @@ def lstar_from_luma(luma: NDArray[np.unsignedinteger], depth: int, tags: ColourT
 
     `luma` are uint8 or uint16 codes of `depth` bits; `tags` are resolved.
     """
-    return np.take(_lstar_table(coding(tags, depth)), luma)
+    return _looked_up(_lstar_table(coding(tags, depth)), luma)
 
 
 def unit_luma(luma: NDArray[np.unsignedinteger], depth: int, tags: ColourTags) -> F32:
     """Y' in [0, 1] of each code: float32, headroom and footroom clipped."""
-    return np.take(_luma_table(coding(tags, depth)), luma)
+    return _looked_up(_luma_table(coding(tags, depth)), luma)
+
+
+def _looked_up(table: F32, codes: NDArray[np.unsignedinteger]) -> F32:
+    if codes.dtype == np.uint8:
+        return np.asarray(cv2.LUT(codes, table), np.float32)  # 7 times as fast, for 8 bits only
+    return np.take(table, codes)
 
 
 @lru_cache(maxsize=8)
@@ -177,7 +183,7 @@ def ycbcr_from_rgb(rgb: F32, tags: ColourTags, depth: int) -> NDArray[np.uint16]
         ]
     )
     offset = np.array([code.black, code.mid, code.mid])
-    return to_codes(cv2.transform(rgb, np.column_stack([rows, offset]).astype(np.float32)), code)
+    return to_codes(_transform(rgb, np.column_stack([rows, offset]).astype(np.float32)), code)
 
 
 def rgb_from_ycbcr(codes: NDArray[np.unsignedinteger], tags: ColourTags, depth: int) -> F32:
@@ -186,8 +192,8 @@ def rgb_from_ycbcr(codes: NDArray[np.unsignedinteger], tags: ColourTags, depth: 
     unit = codes.astype(np.float32)
     unit -= np.array([code.black, code.mid, code.mid], np.float32)
     unit /= np.array([code.luma_span, code.chroma_span, code.chroma_span], np.float32)
-    rgb = cv2.transform(unit, np.column_stack([np.ones(3), offsets_from_chroma(code)]))
-    return np.clip(rgb, 0, 1)
+    rows = np.column_stack([np.ones(3, np.float32), offsets_from_chroma(code)])
+    return np.clip(_transform(unit, rows), 0, 1)
 
 
 def offsets_from_chroma(code: Coding) -> NDArray[np.float32]:
@@ -198,6 +204,11 @@ def offsets_from_chroma(code: Coding) -> NDArray[np.float32]:
         [[0, to_red], [-code.kb * to_blue / green, -code.kr * to_red / green], [to_blue, 0]],
         np.float32,
     )
+
+
+def _transform(image: F32, matrix: F32) -> F32:
+    """`matrix` times each pixel, with a last column as offset where it has one more."""
+    return np.asarray(cv2.transform(image, matrix), np.float32)
 
 
 def to_codes(values: F32, code: Coding) -> NDArray[np.uint16]:
@@ -227,9 +238,9 @@ def chroma_at_luma(luma: F32, ab: F32, code: Coding) -> tuple[F32, F32]:
         luma: float32 ``[H, W]`` in [0, 1]. ab: float32 ``[H, W, 2]``.
     """
     weights = code.weights
-    missing = luma - cv2.transform(_rgb_beside_grey(luma, ab), weights[None])
+    missing = luma - _transform(_rgb_beside_grey(luma, ab), weights[None])
     rgb = _rgb_beside_grey(luma + missing, ab)
-    red, green, blue = cv2.split(cv2.transform(rgb, np.eye(3, dtype=np.float32) - weights))
+    red, green, blue = cv2.split(_transform(rgb, np.eye(3, dtype=np.float32) - weights))
     above = cv2.max(cv2.max(red, green), blue)  # ≥ 0 ≥ below: their weighted sum is 0
     below = cv2.min(cv2.min(red, green), blue)
     room = np.minimum((1 - luma) / np.maximum(above, _TINY), luma / np.maximum(-below, _TINY))
@@ -241,16 +252,17 @@ def chroma_at_luma(luma: F32, ab: F32, code: Coding) -> tuple[F32, F32]:
 
 
 _TINY = np.float32(1e-9)
+_A_SCALE, _B_SCALE = np.float32(500), np.float32(200)
 
 
-def _rgb_beside_grey(luma: F32, ab: F32) -> F32:
+def _rgb_beside_grey(luma: NDArray[np.floating], ab: F32) -> F32:
     """R'G'B' of (L* of the grey of `luma`, a*, b*), not clipped: negative light stays negative."""
-    a, b = cv2.split(ab)
-    fy = np.take(_cube_table(), (luma * (_FINE - 1) + 0.5).astype(np.int32), mode="clip")
-    xyz = cv2.merge([_cube(fy + a / 500), _cube(fy), _cube(fy - b / 200)])
-    return _curve(np.asarray(cv2.transform(xyz, _RGB_FROM_XYZ), np.float32))
+    a, b = ab[..., 0], ab[..., 1]
+    fy: F32 = np.take(_cube_table(), (luma * (_FINE - 1) + 0.5).astype(np.int32), mode="clip")
+    xyz = np.dstack([_cube(fy + a / _A_SCALE), _cube(fy), _cube(fy - b / _B_SCALE)])
+    return _curve(_transform(xyz, _RGB_FROM_XYZ))
 
 
-def _cube(root: F32) -> F32:
+def _cube(root: NDArray[np.floating]) -> F32:
     line = np.float32(3 * _DELTA**2) * (root - np.float32(4 / 29))
     return np.where(root > _DELTA, root * root * root, line)

@@ -21,8 +21,8 @@ from colorize_core.errors import DamagedSource, NotAVideo, SourceError, SourceUn
 
 # How the files of common containers begin: offset, bytes.
 _SIGNS = ((4, b"ftyp"), (0, b"RIFF"), (0, b"\x1aE\xdf\xa3"), (0, b"OggS"))
-# Demuxers that make "films" of still pictures and of plain text.
-_NOT_FILMS = {"image2", "image2pipe", "tty", "ansi", "bin", "xbin", "adf", "idf", "gif", "apng"}
+# Demuxers that make "films" of still pictures, of plain text and of lists of other files.
+_NOT_FILMS = {"image2", "gif", "apng", "tty", "bin", "xbin", "adf", "idf", "hls", "dash", "concat"}
 
 
 @contextmanager
@@ -30,10 +30,10 @@ def open_media(uri: str) -> Iterator[InputContainer]:
     """The media file under `uri` (path or URL), open for reading.
 
     Raises:
-        SourceUnreadable: there is no file, or it may not be read.
+        SourceUnreadable: there is no file.
         NotAVideo: FFmpeg does not know its format, or it is a still picture.
         DamagedSource: it begins like a media file and cannot be opened: its index is missing.
-        StorageUnavailable: the store failed; trying again may help.
+        StorageError: the store failed or refuses; StorageUnavailable may pass.
     """
     if not storage.exists(uri):
         raise SourceUnreadable(f"There is no file at {uri}.", "Check the path or URL.")

@@ -68,9 +68,10 @@ class FilmReader:
         threads: of the decoder; 0 leaves the number to FFmpeg.
 
     Raises (every method):
-        SourceChanged: the file is not the one that was scanned.
+        SourceChanged: the file is not the one that was scanned, by its size in bytes and by what
+            its frames are and when they are shown (its digest is not computed again).
         FramesLost: a frame of the time line does not come out of the decoder.
-        SourceUnreadable, NotAVideo, StorageUnavailable: the file is gone, replaced, out of reach.
+        SourceError, StorageError: the file is gone, replaced or out of reach.
     """
 
     _container: InputContainer
@@ -166,6 +167,8 @@ class FilmReader:
         if first is None or first.pts is None or first.pts + runway > pts[number]:
             return False
         start = int(np.searchsorted(pts, first.pts))
+        if pts[start] != first.pts:
+            return False
         self._begin(chain((first,), frames), start)
         try:
             while pts[self._next] < first.pts + runway:

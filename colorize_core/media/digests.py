@@ -63,6 +63,13 @@ def _read_packets(
         return  # the scan has said so already, and what is missing differs
 
 
+def _without_adts(payload: bytes) -> bytes:
+    """An AAC packet as Matroska and MP4 hold it: without the header that streams (TS) repeat."""
+    if len(payload) < 7 or payload[0] != 0xFF or payload[1] & 0xF6 != 0xF0:
+        return payload
+    return payload[7 if payload[1] & 1 else 9 :]
+
+
 class _Tally:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -74,6 +81,8 @@ class _Tally:
             self.add(stream.data, None)
 
     def add(self, payload: bytes, time_s: Fraction | None) -> None:
+        if self._stream.name == "aac":
+            payload = _without_adts(payload)
         self._sha256.update(payload)
         self._packets += 1
         self._last_s = time_s

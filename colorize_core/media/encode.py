@@ -20,12 +20,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from colorize_core.errors import FramesLost, SettingError
-from colorize_core.media.carry import Carried
+from colorize_core.media.carry import Carried, kept_metadata
 from colorize_core.media.color import CHROMA_LEFT
 from colorize_core.media.container import Decoding, open_media
 from colorize_core.media.luma import chroma_views, luma_form, luma_view
 from colorize_core.media.master import STEPS, MasterFormat, master_format
-from colorize_core.media.output import INTERLEAVED, add_video, open_output, picture
+from colorize_core.media.output import INTERLEAVED, add_video, decoding_time_s, open_output, picture
 from colorize_core.media.source import ColourTags, SourceInfo
 from colorize_core.merge import Planes, at_chroma_sites
 from colorize_core.timebase import Timeline
@@ -85,9 +85,9 @@ class ChunkWriter:
 
 _CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 # Sound and text that players of these files play. Other sound is encoded as AAC.
-_PLAYED = {"aac", "ac3", "eac3", "alac", "mp3", "mp3float", "mov_text"}
-_PCM = {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"}
-_H264 = {"crf": "17", "preset": "medium"}
+_IN_MP4 = {"aac", "ac3", "eac3", "alac", "mp3", "mp3float", "mov_text"}
+_PLAYED = {"mp4": _IN_MP4, "mov": _IN_MP4 | {"pcm_s16le", "pcm_s24le", "pcm_s16be", "pcm_s24be"}}
+_H264 = {"crf": "17", "preset": "fast"}
 
 
 def encode_access_copy(
@@ -132,8 +132,10 @@ def encode_access_copy(
         stream.codec_context.framerate = timeline.rate
         if info.rotation:
             stream.set_display_rotation(info.rotation)
-        copied = file.supported_codecs & (_PLAYED if container == "mp4" else _PLAYED | _PCM)
+        copied = file.supported_codecs & _PLAYED.get(container, file.supported_codecs)
         carried = Carried(source, file, info, copied, encode_sound=True)
+        file.metadata.update(kept_metadata(source.metadata))
+        file.set_chapters(source.chapters())
         film = _h264_packets(reading, stream, form, small, timeline, progress)
         for _, packet in merge(film, carried.packets(), key=itemgetter(0)):
             file.mux_one(packet)
@@ -173,14 +175,14 @@ def _h264_packets(
         planes = _eight_bits(frame, form, small)
         shown = picture(planes, small.pix_fmt, int(timeline.pts[done]), timeline.time_base)
         for packet in stream.encode(shown):
-            yield packet.dts * packet.time_base, packet
+            yield decoding_time_s(packet), packet
         done += 1
         if progress:
             progress(done, len(timeline))
     if done != len(timeline) or decoding.broken:
         raise _wrong_count(done, len(timeline))
     for packet in stream.encode(None):
-        yield packet.dts * packet.time_base, packet
+        yield decoding_time_s(packet), packet
 
 
 def _wrong_count(found: int, frames: int) -> FramesLost:

@@ -28,7 +28,7 @@ from colorize_core.media import matroska
 from colorize_core.media.carry import Carried, kept_metadata
 from colorize_core.media.container import open_media
 from colorize_core.media.master import MasterFormat
-from colorize_core.media.output import INTERLEAVED, open_output
+from colorize_core.media.output import INTERLEAVED, decoding_time_s, open_output
 from colorize_core.media.source import SourceInfo
 from colorize_core.timebase import FrameSpan, Timeline
 
@@ -39,6 +39,7 @@ MERGE_TAG = "KINECOLOR_MERGE"
 # to it. That keeps the negative times of primed sound as they are; shifting would move the film.
 _NEGATIVE = {"avoid_negative_ts": "disabled"}
 _EARLIEST_S = -30
+_NO_RATE = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _add_copied_video(
     video = cast(VideoStream, file.add_stream_from_template(chunk.streams.video[0], opaque=True))
     video.metadata.update(kept_metadata(original.metadata))
     video.disposition = original.disposition
-    video.codec_context.framerate = timeline.rate if _is_constant(timeline) else 0
+    video.codec_context.framerate = timeline.rate if _is_constant(timeline) else _NO_RATE
     if info.rotation:
         video.set_display_rotation(info.rotation)
     if form.sar != 1:
@@ -144,11 +145,11 @@ def _film_packets(
     chunks: Sequence[Chunk], video: VideoStream, timeline: Timeline, progress: Progress | None
 ) -> Iterator[tuple[Fraction, Packet]]:
     """``(seconds, packet)`` of each frame, counted."""
-    header = video.codec_context.extradata
+    look = _look(video)
     for chunk in chunks:
         frames = iter(chunk.span)
         with _open_chunk(chunk) as part:
-            if part.streams.video[0].codec_context.extradata != header:
+            if _look(part.streams.video[0]) != look:
                 raise _not_a_chunk(chunk)
             for packet in part.demux(part.streams.video[0]):
                 if packet.size == 0:
@@ -156,14 +157,29 @@ def _film_packets(
                 frame = next(frames, None)
                 if frame is None:
                     raise _wrong_count(chunk, f"more than {len(chunk.span)}")
+                _check_time(packet, frame, timeline, chunk)
                 _time(packet, frame, timeline)
                 packet.stream = video
-                yield packet.pts * timeline.time_base, packet
+                yield decoding_time_s(packet), packet
                 if progress:
                     progress(frame + 1, len(timeline))
         missing = len(list(frames))
         if missing:
             raise _wrong_count(chunk, f"{len(chunk.span) - missing} of {len(chunk.span)}")
+
+
+def _look(stream: VideoStream) -> tuple[object, ...]:
+    context = stream.codec_context
+    return context.width, context.height, context.pix_fmt, context.extradata
+
+
+def _check_time(packet: Packet, frame: int, timeline: Timeline, chunk: Chunk) -> None:
+    """A chunk has its frames' own times, in milliseconds: that frame and no other comes here."""
+    wanted = int(timeline.pts[frame]) * timeline.time_base
+    if packet.pts is None or packet.time_base is None:
+        raise _not_a_chunk(chunk)
+    if abs(packet.pts * packet.time_base - wanted) > packet.time_base / 2:
+        raise FramesLost(f"Chunk {chunk.uri} has another frame in place of {frame}.", _AGAIN)
 
 
 def _time(packet: Packet, frame: int, timeline: Timeline) -> None:

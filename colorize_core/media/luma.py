@@ -116,6 +116,15 @@ def luma_view(frame: VideoFrame, form: LumaForm) -> Samples:
     return _view(frame, form, form.lanes[0], frame.width, frame.height)
 
 
+def luma_bytes(frame: VideoFrame, form: LumaForm) -> NDArray[np.uint8]:
+    """Y' as 8 bits: the view itself, or the upper bits of deeper samples. Read-only."""
+    luma = luma_view(frame, form)
+    if form.depth > 8:
+        luma = (luma >> (form.depth - 8)).astype(np.uint8)
+        luma.flags.writeable = False
+    return cast(NDArray[np.uint8], luma)
+
+
 def chroma_views(frame: VideoFrame, form: LumaForm) -> tuple[Samples, ...]:
     """The two chroma components (their order is the format's), or none. As `luma_view`."""
     width = frame.format.chroma_width(frame.width)

@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.container import OutputContainer
 from av.error import FFmpegError
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -67,6 +68,13 @@ def add_video(
     return stream
 
 
+def decoding_time_s(packet: Packet) -> Fraction:
+    """When a packet is decoded, in seconds: the order in which packets are written."""
+    if packet.dts is None or packet.time_base is None:
+        raise ValueError("a packet without a time")
+    return packet.dts * packet.time_base
+
+
 def picture(
     planes: tuple[NDArray[np.unsignedinteger], ...], pix_fmt: str, pts: int, time_base: Fraction
 ) -> VideoFrame:
@@ -74,7 +82,7 @@ def picture(
     height, width = planes[0].shape
     frame = VideoFrame(width, height, pix_fmt)
     for target, samples in zip(frame.planes, planes, strict=True):
-        rows = np.frombuffer(target, samples.dtype).reshape(
+        rows = np.frombuffer(memoryview(target), samples.dtype).reshape(
             -1, target.line_size // samples.itemsize
         )
         rows[: samples.shape[0], : samples.shape[1]] = samples

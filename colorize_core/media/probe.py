@@ -48,16 +48,18 @@ def scan(
         uri: path or URL.
         accept_damage: keep the readable part of a source that breaks; `info.damage` says so.
         watch: called with each frame's number and its Y' as 8 bits, a read-only ``[H, W]`` view
-            that is valid during the call.
-        progress: called with frames done and frames expected (0: not known).
+            of the full picture. Copy what is to outlive the call.
+        progress: called with frames done and about how many there are (0: not known).
 
     Raises:
         SourceUnreadable, NotAVideo, NoVideoStream, EmptyVideo: there is no film.
         InterlacedSource: it consists of fields.
         UnsupportedSource: no Y' plane, an absurd size, a size or format that changes, or time
             stamps that do not increase.
-        DamagedSource: it cannot be decoded to its end, or lacks a part of what it declares.
-        StorageUnavailable: the store failed; trying again may help.
+        DamagedSource: it cannot be decoded to its end, or lacks a part of what it declares. With
+            `accept_damage` only where not one frame is left. A cut transport, program or elementary
+            stream declares nothing, and shows only in a last picture that is not whole.
+        StorageError: the store failed or refuses; StorageUnavailable may pass.
     """
     with open_media(uri) as container:
         stream = _video_stream(uri, container)
@@ -78,29 +80,39 @@ def scan(
             _refuse_damage(uri, survey.frames, broken)
         found = np.frombuffer(survey.pts, np.int64)
         timeline, counted = timeline_of(uri, container, stream, found)
-        info = SourceInfo(
-            uri=uri,
-            digest=storage.sha256(uri),
-            bytes=storage.size(uri) or 0,
-            container=container.format.name,
-            codec=stream.codec_context.name,
-            video_index=stream.index,
-            width=survey.picture.width,
-            height=survey.picture.height,
-            sar=stream.sample_aspect_ratio or Fraction(1),
-            rotation=survey.rotation,
-            pix_fmt=survey.picture.pix_fmt,
-            depth=survey.form.depth,
-            chroma=survey.form.chroma,
-            tags=survey.tags,
-            frames=survey.frames,
-            has_colour=survey.has_colour,
-            damage=None if broken is None else _damage(survey.frames, broken),
-            concealed=survey.concealed,
-            counted=counted,
-            carried=_carried(container),
-        )
-    return Scan(info, timeline)
+        return Scan(_info(uri, container, stream, survey, broken, counted), timeline)
+
+
+def _info(
+    uri: str,
+    container: InputContainer,
+    stream: VideoStream,
+    survey: Survey,
+    broken: str | None,
+    counted: bool,
+) -> SourceInfo:
+    return SourceInfo(
+        uri=uri,
+        digest=storage.sha256(uri),
+        bytes=storage.size(uri) or 0,
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        video_index=stream.index,
+        width=survey.picture.width,
+        height=survey.picture.height,
+        sar=stream.sample_aspect_ratio or Fraction(1),
+        rotation=survey.rotation,
+        pix_fmt=survey.picture.pix_fmt,
+        depth=survey.form.depth,
+        chroma=survey.form.chroma,
+        tags=survey.tags,
+        frames=survey.frames,
+        has_colour=survey.has_colour,
+        damage=None if broken is None else _damage(survey.frames, broken),
+        concealed=survey.concealed,
+        counted=counted,
+        carried=_carried(container),
+    )
 
 
 def _video_stream(uri: str, container: InputContainer) -> VideoStream:

@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from colorize_core.errors import InterlacedSource, UnsupportedSource
-from colorize_core.media.luma import LumaForm, chroma_views, luma_form, luma_view
+from colorize_core.media.luma import LumaForm, chroma_views, luma_bytes, luma_form
 from colorize_core.media.source import ColourTags
 from colorize_core.media.timestamps import NO_PTS
 
@@ -131,8 +131,7 @@ class Survey:
             self._sampled += 1
             self._coloured += _is_coloured(frame, self.form)
         if self._watch is not None:
-            luma = luma_view(frame, self.form)
-            self._watch(number, (luma >> (self.form.depth - 8)).astype(np.uint8, copy=False))
+            self._watch(number, luma_bytes(frame, self.form))
         if self._progress is not None:
             self._progress(self.frames, self._expected)
 

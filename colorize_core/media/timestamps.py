@@ -62,11 +62,11 @@ def _counted_from(container: InputContainer, found: I64, given: bool, step: Frac
         return 0
     if name == "avi" and not given:  # its numbers are those of packets, not of pictures
         return 0
-    if name == "mpeg" and not given and np.all(found != NO_PTS):
+    if name == "mpeg" and not given:
         # FFmpeg guesses between the few stamps of a program stream. The rate of MPEG video is
         # fixed: where the whole comes to as many frames as there are, there is one right answer.
-        if abs(int(found[-1] - found[0]) - (len(found) - 1) * step) <= 2 * step:
-            return int(found[0])
+        off = int(found[-1]) - int(found[0]) - (len(found) - 1) * step
+        return int(found[0]) if abs(off) <= 2 * step else None
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -89,11 +89,10 @@ def _best_frame(lstar: F32, frames: Sequence[int], reader: FrameReader) -> int |
     return best_frame
 
 
-def _spans(frames: Sequence[int]) -> Iterator[FrameSpan]:
+def _spans(frames: Sequence[int]) -> list[FrameSpan]:
     """Few spans that hold all of `frames` (ascending)."""
-    start: int | None = None
-    for frame, following in zip(frames, [*frames[1:], None], strict=True):
-        start = frame if start is None else start
-        if following is None or following - frame > _GAP:
-            yield FrameSpan(start, frame + 1)
-            start = None
+    runs: list[tuple[int, int]] = []
+    for frame in frames:
+        start = runs.pop()[0] if runs and frame - runs[-1][1] <= _GAP else frame
+        runs.append((start, frame))
+    return [FrameSpan(first, last + 1) for first, last in runs]

@@ -38,11 +38,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShotView:
-    """What the choice sees of a shot: its number, its span and the frames of `sample_frames`."""
+    """What the choice sees of a shot. `samples` are the frames of `sample_frames`, iterated once
+    and only where no still shows a frame of the shot: a generator spares the reading."""
 
     shot: int
     span: FrameSpan
-    samples: tuple[GreyFrame, ...]
+    samples: Iterable[GreyFrame]
 
 
 def sample_frames(span: FrameSpan) -> tuple[int, ...]:
@@ -60,13 +61,15 @@ def choose(views: Iterable[ShotView], stills: Sequence[ColourStill]) -> tuple[Ch
 
     `views` are used one at a time. The result depends on nothing but the arguments.
     """
-    kept = [(still, scene_keypoints(still.lab[..., 0])) for still in stills]
+    scenes = {still.digest: scene_keypoints(still.lab[..., 0]) for still in stills}
     choices = []
     for view in views:
         own = sorted(
-            (still.frame, still.digest)
-            for still in stills
-            if still.frame is not None and still.frame in view.span
+            {
+                (still.frame, still.digest)
+                for still in stills
+                if still.frame is not None and still.frame in view.span
+            }
         )
         if own:
             picks = tuple(Pick(digest, frame, 1.0) for frame, digest in own)
@@ -74,8 +77,8 @@ def choose(views: Iterable[ShotView], stills: Sequence[ColourStill]) -> tuple[Ch
             continue
         samples = [scene_keypoints(sample.lstar) for sample in view.samples]
         scores = sorted(
-            (-max((same_scene(seen, found) for found in samples), default=0.0), still.digest)
-            for still, seen in kept
+            (-max((same_scene(scene, sample) for sample in samples), default=0.0), digest)
+            for digest, scene in scenes.items()
         )
         picks = tuple(
             Pick(digest, None, -score) for score, digest in scores if -score >= SAME_SCENE

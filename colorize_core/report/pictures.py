@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from colorize_core.engines.contract import F32
 from colorize_core.errors import FramesLost
 from colorize_core.media.color import lab_to_srgb
 from colorize_core.media.container import open_media
 from colorize_core.media.decode import FilmReader
 from colorize_core.references.stills import load_still
 from colorize_core.report.summary import Picture, thumbnail
-from colorize_core.timebase import FrameSpan
+from colorize_core.timebase import FrameSpan, Timeline
 from colorize_core.work import ChunkItem, StillRef
 
 RESULTS = 3  # finished frames that a shot is shown by
 _WIDTH = 640  # of a picture before it is made a thumbnail
 
 
-def source_picture(reader: FilmReader, frame: int, sar: Fraction, rotation: int) -> Picture:
-    """A frame of the source, as it came in."""
-    grey = next(iter(reader.frames(FrameSpan(frame, frame + 1)))).luma
-    if grey.dtype != np.uint8:
-        grey = (grey >> (reader.depth - 8)).astype(np.uint8)
-    return Picture(thumbnail(np.dstack([grey] * 3), sar=sar, rotation=rotation), f"frame {frame}")
+def source_picture(
+    reader: FilmReader, frame: int, width: int, height: int, sar: Fraction, rotation: int
+) -> Picture:
+    """A frame of the source, as it came in; `width` and `height` are of the film."""
+    size = min(width, _WIDTH), max(1, round(height * min(1, _WIDTH / width)))
+    lstar = next(reader.grey(FrameSpan(frame, frame + 1), *size)).lstar
+    rgb = lab_to_srgb(np.dstack([lstar, np.zeros((*lstar.shape, 2), np.float32)]))
+    return Picture(_thumbnail(rgb, sar, rotation), f"frame {frame}")
 
 
 def still_picture(still: StillRef, sar: Fraction, rotation: int) -> Picture:
     """A colour still, as the film sees it."""
-    rgb = (lab_to_srgb(load_still(still.uri).lab) * 255).round().astype(np.uint8)
     shows = "another picture" if still.frame is None else f"frame {still.frame}"
-    return Picture(thumbnail(rgb, sar=sar, rotation=rotation), shows)
+    return Picture(_thumbnail(lab_to_srgb(load_still(still.uri).lab), sar, rotation), shows)
 
 
 def result_pictures(
-    chunks: tuple[ChunkItem, ...], span: FrameSpan, sar: Fraction, rotation: int
+    chunks: tuple[ChunkItem, ...],
+    span: FrameSpan,
+    timeline: Timeline,
+    sar: Fraction,
+    rotation: int,
 ) -> tuple[Picture, ...]:
     """Frames of a finished shot, evenly spread over it: three, fewer in very short shots."""
     frames = sorted({span.start + len(span) * (2 * i + 1) // (2 * RESULTS) for i in range(RESULTS)})
@@ -47,20 +53,24 @@ def result_pictures(
         for frame in frames
         for chunk in chunks
         if frame in chunk.span
-        for rgb in [_frame_of(chunk, frame)]
+        for rgb in [_frame_of(chunk, frame, timeline)]
     )
 
 
-def _frame_of(chunk: ChunkItem, frame: int) -> NDArray[np.uint8]:
+def _thumbnail(rgb: F32, sar: Fraction, rotation: int) -> bytes:
+    levels = (np.clip(rgb, 0, 1) * 255).round().astype(np.uint8)
+    return thumbnail(levels, sar=sar, rotation=rotation)
+
+
+def _frame_of(chunk: ChunkItem, frame: int, timeline: Timeline) -> NDArray[np.uint8]:
     """A finished frame, uint8 R'G'B'. Every frame of a chunk is a key frame, so seeking is exact."""
     with open_media(chunk.output) as container:
         stream = container.streams.video[0]
-        first = next(container.decode(stream))
-        tick = int(1 / (stream.average_rate * stream.time_base))
-        target = first.pts + (frame - chunk.span.start) * tick
-        container.seek(target, stream=stream)
+        tick = stream.time_base or Fraction(1)  # Matroska's millisecond: pts are rounded to it
+        target = int(timeline.pts[frame]) * timeline.time_base / tick - Fraction(1, 2)
+        container.seek(int(target), stream=stream)
         for decoded in container.decode(stream):
-            if decoded.pts >= target:
+            if (decoded.pts or 0) >= target:
                 return _as_rgb(decoded)
     raise FramesLost(f"{chunk} has no frame {frame}.", "Run the same command again.")
 
@@ -68,7 +78,5 @@ def _frame_of(chunk: ChunkItem, frame: int) -> NDArray[np.uint8]:
 def _as_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
     width = min(frame.width, _WIDTH)
     height = max(1, round(frame.height * width / frame.width))
-    shown = frame.reformat(
-        width, height, "rgb24", dst_color_range=av.video.reformatter.ColorRange.JPEG
-    )
+    shown = frame.reformat(width, height, "rgb24", dst_color_range=ColorRange.JPEG)
     return np.asarray(shown.to_ndarray(), np.uint8)

@@ -20,7 +20,7 @@ def test_anchors_every_k_and_at_both_ends() -> None:
         FrameSpan(148, 150),
     ]
     assert plan.segments[0].reads == FrameSpan(100, 125)  # 25 frames with both ends
-    assert plan.segments[2].id == "0003-0002"
+    assert plan.segments[2].id == "0003-0003"
 
 
 def test_one_and_two_frame_shots() -> None:

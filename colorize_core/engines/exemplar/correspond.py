@@ -24,14 +24,11 @@ from colorize_core.engines.exemplar.keypoints import (
     motions,
 )
 from colorize_core.engines.exemplar.lookup import (
-    Library,
-    build_library,
     certainty,
     describe_cells,
     distances,
     grid_size,
     look_up,
-    to_cells,
 )
 from colorize_core.engines.exemplar.raster import (
     positions_in,
@@ -44,12 +41,12 @@ from colorize_core.engines.exemplar.smooth import guided_smooth
 
 _KEYPOINTS = 1500
 _MOST_MOTIONS = 3
+_LEAST_OVERLAP = 0.2  # of the target, for tone curves to be compared
+_TONE_KNOTS = (2, 10, 25, 50, 75, 90, 98)  # percentiles
 _LEAST_INLIERS = 8
-_CELL_PX = 3  # side of the cells on which the warped reference is compared with the target
+_SMALLEST_FLOW_PX = 16  # DIS fails on pictures smaller than its patches
+_CELL_PX = 2  # side of the cells on which the warped reference is compared with the target
 _HALF = 0.4  # descriptor distance at which half of the colours are right (measured on DAVIS)
-_KNOWN = 0.5  # confidence from which `fill` keeps a colour
-_NEARNESS_IN_SHOT = 1.0  # for `fill`, whose sources are frames of the same shot
-_NEARNESS_ACROSS_VIEWS = 0.3  # for `transfer`
 _SMOOTH_RADIUS = 1  # cells of the look-up's grid
 _SMOOTH_EPS = 20.0  # L*²
 
@@ -71,43 +68,16 @@ def transfer(target_lstar: F32, reference: ColourStill) -> Chroma:
     target = np.ascontiguousarray(target_lstar)
     lab = _to_area(reference.lab, target.size)
     light, colours = np.ascontiguousarray(lab[..., 0]), np.ascontiguousarray(lab[..., 1:])
-    known = Chroma(colours, np.ones(light.shape, np.float32))
-    library = build_library([(light, known)], _NEARNESS_ACROSS_VIEWS)
-    queries = describe_cells(target, _NEARNESS_ACROSS_VIEWS)
-    distance = distances(queries.reshape(-1, queries.shape[2]), library.descriptors)
+    planar = _planar(target, light)
+    if planar:
+        light = _in_tone_of(target, light, planar[0])
+    distance = distances(describe_cells(target), describe_cells(light))
 
-    starts = [positions_in(size_of(target), size_of(light)), *_planar(target, light)]
-    starts.append(_nearest(target, light, distance))
+    held = positions_in(size_of(target), size_of(light))
+    starts = [held, *planar, _nearest(target, light, distance)]
     maps = [_bend(start, target, light) for start in starts]
     aligned = _best_of(target, light, colours, maps)
-    return _join(aligned, _look_alike(target, distance, library))
-
-
-def fill(chroma: Chroma, lstar: F32, sources: Sequence[tuple[F32, Chroma]]) -> Chroma:
-    """Replaces the unsure colours of a frame by those of the places that look alike elsewhere.
-
-    Args:
-        chroma: of the frame; where its confidence is low it is looked up in `sources`.
-        lstar: float32 ``[H, W]``, the frame's L*.
-        sources: L* and colours of other pictures, any size; the frame's own may be among them.
-
-    Returns:
-        The given colours, mixed by confidence with the found ones. Confidence never falls.
-    """
-    size = grid_size(lstar)
-    cells = to_cells(chroma, size)
-    unsure = cells.confidence < _KNOWN
-    if not sources or not unsure.any():
-        return chroma
-    library = build_library(sources, _NEARNESS_IN_SHOT)
-    queries = describe_cells(lstar, _NEARNESS_IN_SHOT)[unsure]
-    found = look_up(distances(queries, library.descriptors), library)
-    cells.ab[unsure], cells.confidence[unsure] = found
-    found = _enlarge(cells, lstar)
-    own = np.minimum(chroma.confidence / np.float32(_KNOWN), np.float32(1))
-    return Chroma(
-        _mix(chroma.ab, found.ab, own), np.maximum(chroma.confidence, found.confidence * (1 - own))
-    )
+    return _join(aligned, _look_alike(target, distance, colours, grid_size(light)))
 
 
 def _to_area(lab: F32, pixels: int) -> F32:
@@ -116,19 +86,15 @@ def _to_area(lab: F32, pixels: int) -> F32:
     return resized(lab, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
-def _look_alike(target: F32, distance: F32, library: Library) -> Chroma:
+def _look_alike(target: F32, distance: F32, colours: F32, cells: tuple[int, int]) -> Chroma:
+    """Colours by likeness alone, smoothed along the edges of the target's cells."""
     columns, rows = grid_size(target)
-    ab, confidence = look_up(distance, library)
-    cells = Chroma(ab.reshape(rows, columns, 2), confidence.reshape(rows, columns))
-    return _enlarge(cells, target)
-
-
-def _enlarge(cells: Chroma, lstar: F32) -> Chroma:
-    """Cells to pixels, smoothed along the edges of the cells' lightness."""
-    light = resized(lstar, size_of(cells.confidence))
-    smooth = guided_smooth(cells.ab, cells.confidence, light, _SMOOTH_RADIUS, _SMOOTH_EPS)
-    size = size_of(lstar)
-    return Chroma(resized(smooth, size), resized(cells.confidence, size))
+    flat, sure = look_up(distance, resized(colours, cells).reshape(-1, 2))
+    ab, confidence = flat.reshape(rows, columns, 2), sure.reshape(rows, columns)
+    light = resized(target, (columns, rows))
+    smooth = guided_smooth(ab, confidence, light, _SMOOTH_RADIUS, _SMOOTH_EPS)
+    size = size_of(target)
+    return Chroma(resized(smooth, size), resized(confidence, size))
 
 
 def _join(aligned: Chroma, look_alike: Chroma) -> Chroma:
@@ -136,12 +102,8 @@ def _join(aligned: Chroma, look_alike: Chroma) -> Chroma:
     own = aligned.confidence
     other = look_alike.confidence * (1 - own)
     share = own / np.maximum(own + other, np.float32(1e-6))
-    ab = _mix(aligned.ab, look_alike.ab, share)
-    return Chroma(ab, np.maximum(own, look_alike.confidence))
-
-
-def _mix(first: F32, second: F32, share: NDArray[np.floating]) -> F32:
-    return np.asarray(second + (first - second) * share[..., None], np.float32)
+    ab = look_alike.ab + (aligned.ab - look_alike.ab) * share[..., None]
+    return Chroma(np.asarray(ab, np.float32), np.maximum(own, look_alike.confidence))
 
 
 # -- maps: float32 [H, W, 2], for each pixel of the target x and y in the reference --------------
@@ -162,6 +124,18 @@ def _planar(target: F32, light: F32) -> list[F32]:
     ]
 
 
+def _in_tone_of(target: F32, light: F32, positions: F32) -> F32:
+    """The reference's lightness on the target's tone curve: quantile for quantile where the map
+    lets both show the same part of the scene. A coloured still often was graded otherwise."""
+    inside = ~_outside(positions, light)
+    if int(inside.sum()) < _LEAST_OVERLAP * inside.size:
+        return light
+    theirs = np.percentile(sampled(light, positions)[inside], _TONE_KNOTS)
+    ours = np.percentile(target[inside], _TONE_KNOTS)
+    curve = np.interp(light, [0, *theirs, 100], [0, *ours, 100])
+    return np.asarray(curve, np.float32)
+
+
 def _nearest(target: F32, light: F32, distance: F32) -> F32:
     """The nearest cell of the reference, its offset made smooth by a median."""
     columns, rows = grid_size(target)
@@ -178,10 +152,11 @@ def _nearest(target: F32, light: F32, distance: F32) -> F32:
 
 def _bend(start: F32, target: F32, light: F32) -> F32:
     """The map after the optical flow that is left between the target and the warped reference."""
+    if min(target.shape) < _SMALLEST_FLOW_PX:
+        return start
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    warped = to_byte(sampled(light, start))
     flow = np.zeros((*target.shape, 2), np.float32)
-    flow = np.asarray(dis.calc(to_byte(target), warped, flow), np.float32)
+    dis.calc(to_byte(target), to_byte(sampled(light, start)), flow)
     size = size_of(target)
     return sampled(start, positions_in(size, size) + flow)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32, Chroma
 from colorize_core.engines.exemplar.dense_flow import DenseFlow, compose, identity, inconsistency
-from colorize_core.engines.exemplar.raster import blurred, resized, sampled, to_byte
+from colorize_core.engines.exemplar.raster import blurred, resized, sampled, size_of, to_byte
 from colorize_core.engines.exemplar.recall import Memory, describe, recall
 from colorize_core.engines.exemplar.settings import CarrySettings
 
@@ -68,6 +68,18 @@ class Walk:
         return Carried(Chroma(sampled(self._source.ab, self._coords), confidence), self._coords)
 
 
+def precision(chroma: Chroma, doubt: float) -> F32:
+    """The inverse of a colour's expected squared error, 1 where confidence is 1."""
+    return 1 / (1 + np.float32(doubt) * (1 - chroma.confidence))
+
+
+def blend(votes: Sequence[tuple[Chroma, F32]]) -> Chroma:
+    """Weighted mean of colours; the best confidence among them."""
+    weights = sum(weight for _, weight in votes) + np.float32(1e-6)
+    ab = sum(weight[..., None] * chroma.ab for chroma, weight in votes) / weights[..., None]
+    return Chroma(ab, np.maximum.reduce([chroma.confidence for chroma, _ in votes]))
+
+
 def fuse(
     lstar: F32, sources: Sequence[tuple[Carried, Memory, float]], settings: CarrySettings
 ) -> Chroma:
@@ -80,21 +92,15 @@ def fuse(
         sources: each with its share; the shares sum to 1.
     """
     features = describe(lstar)
-    total = np.zeros((*lstar.shape, 2), np.float32)
-    weights = np.zeros(lstar.shape, np.float32)
-    confidence = np.zeros(lstar.shape, np.float32)
+    votes: list[tuple[Chroma, F32]] = []
     for carried, memory, share in sources:
         known = carried.chroma
-        weight = np.float32(share) / (1 + np.float32(settings.doubt) * (1 - known.confidence))
-        total += weight[..., None] * known.ab
-        weights += weight
-        confidence = np.maximum(confidence, known.confidence)
+        votes.append((known, np.float32(share) * precision(known, settings.doubt)))
         if settings.recall_weight > 0:
-            found = recall(features, _expected(carried, features), memory, settings)
-            weight = np.float32(share * settings.recall_weight)
-            total += weight * resized(found, (lstar.shape[1], lstar.shape[0]))
-            weights += weight
-    return Chroma(total / weights[..., None], confidence)
+            ab = recall(features, _expected(carried, features), memory, settings)
+            found = Chroma(resized(ab, size_of(lstar)), np.zeros_like(lstar))
+            votes.append((found, np.full_like(lstar, share * settings.recall_weight)))
+    return blend(votes)
 
 
 def _expected(carried: Carried, features: F32) -> F32:
