@@ -40,16 +40,28 @@ class RunConfig(BaseModel):
     preset: str = Field(default="exemplar", description="The preset these values started from.")
     parts: Parts = Field(default=Parts(), description="One engine part for each stage.")
     anchor_interval: int = Field(
-        default=24, ge=1, le=1000, description="K, frames from one anchor to the next (paper, section 3.2)."
+        default=24,
+        ge=1,
+        le=1000,
+        description="K, frames from one anchor to the next (paper, section 3.2).",
     )
     merge: Literal["exact_luma", "lab"] = Field(
         default="exact_luma",
         description="How chroma meets the source: exact_luma keeps its Y' plane bit for bit; "
         "lab keeps its L* (the paper's form, for evaluation).",
     )
-    seed: int = Field(default=42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42).")
+    seed: int = Field(
+        default=42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42)."
+    )
     match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
     flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
+
+    def settings_of(self, part: str) -> BaseModel:
+        """The settings of an engine part: the field that is named after it."""
+        settings = getattr(self, part)
+        if not isinstance(settings, BaseModel):
+            raise TypeError(f"{part} is no engine part with settings")
+        return settings
 
     @property
     def digest(self) -> str:

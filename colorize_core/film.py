@@ -68,7 +68,9 @@ def open_film(request: FilmRequest, progress: Progress) -> Film:
         SourceError: the source cannot be colorized as it is.
     """
     began = time.monotonic()
-    digest = storage.sha256(request.source, lambda done, total: progress("identify", done, total))
+    digest = storage.sha256(
+        request.source, lambda done, total: progress("identify", -(-done >> 20), -(-total >> 20))
+    )
     paths = FilmPaths(request.work, film_id(digest))
     if not storage.exists(paths.film_json):
         _scan_into(paths, request, progress)

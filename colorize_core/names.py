@@ -33,7 +33,7 @@ def anchor_name(
             "shot": [shot.start, shot.end],
             "frame": frame,
             "stills": [[still.digest, still.frame] for still in stills],
-            **_part(facts, config.match.model_dump(mode="json"), config.seed),
+            **_part(facts, config),
         }
     )
 
@@ -48,7 +48,7 @@ def segment_name(
             "source": source,
             "span": [owns.start, owns.end],
             "anchors": list(anchors),
-            **_part(facts, config.flow.model_dump(mode="json"), config.seed),
+            **_part(facts, config),
         }
     )
 
@@ -72,5 +72,10 @@ def master_name(source: str, chunks: Sequence[str]) -> str:
     return digest_of({"kind": "master", "source": source, "chunks": list(chunks)})
 
 
-def _part(facts: Facts, settings: dict[str, Any], seed: int) -> dict[str, Any]:
-    return {"part": facts.name, "version": facts.version, "settings": settings, "seed": seed}
+def _part(facts: Facts, config: RunConfig) -> dict[str, Any]:
+    return {
+        "part": facts.name,
+        "version": facts.version,
+        "settings": config.settings_of(facts.name).model_dump(mode="json"),
+        "seed": config.seed,
+    }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from colorize_core import storage
 from colorize_core.engines import catalog
 from colorize_core.engines.contract import ColourStill
@@ -105,11 +103,8 @@ def _keep(film: Film, still: ColourStill) -> str:
 
 
 def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
-    def samples() -> Iterator:
-        for frame in sample_frames(span):
-            yield from reader.read(FrameSpan(frame, frame + 1))
-
-    return ShotView(number, span, tuple(samples()))
+    samples = (next(reader.read(FrameSpan(at, at + 1))) for at in sample_frames(span))
+    return ShotView(number, span, samples)
 
 
 def _refer(choice: Choice, uris: dict[str, str]) -> ShotChoice:

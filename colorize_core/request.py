@@ -21,13 +21,17 @@ class FilmRequest(BaseModel):
     source: str = Field(description="The film: a path or URL.")
     output: str = Field(description="Where the result goes: .mkv master, .mp4 or .mov access copy.")
     work: str = Field(description="The work root, where unfinished work is kept.")
-    references: tuple[str, ...] = Field(default=(), description="Colour stills: IMAGE or IMAGE@TIME.")
+    references: tuple[str, ...] = Field(
+        default=(), description="Colour stills: IMAGE or IMAGE@TIME."
+    )
     references_dir: str | None = Field(default=None, description="A folder of colour stills.")
     shots: str | None = Field(
         None, description="A shot list (CSV) that takes the place of the film's."
     )
     config: RunConfig = Field(default=RunConfig(), description="Everything that changes a pixel.")
-    accept_damage: bool = Field(default=False, description="Keep the readable part of a damaged source.")
+    accept_damage: bool = Field(
+        default=False, description="Keep the readable part of a damaged source."
+    )
 
     @property
     def title(self) -> str:

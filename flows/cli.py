@@ -24,7 +24,10 @@ app = typer.Typer(
 Source = Annotated[str, typer.Argument(help="The film: a path or URL.", metavar="SOURCE")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Work = Annotated[
-    str, typer.Option(help="The work root: a path or URL. Unfinished work is kept there.")
+    str,
+    typer.Option(
+        envvar="KINECOLOR_WORK", help="The work root: a path or URL. Unfinished work is kept there."
+    ),
 ]
 WORK_ROOT = "kinecolor-work"
 INTERRUPTED = 130
@@ -64,7 +67,10 @@ def colorize(
         str | None, typer.Option(metavar="ADDRESS", help="The Ray cluster to join.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="At most so many workers (default: one a CPU).")
+        int | None,
+        typer.Option(
+            min=1, envvar="KINECOLOR_WORKERS", help="At most so many workers (default: one a CPU)."
+        ),
     ] = None,
     accept_damage: Annotated[
         bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")

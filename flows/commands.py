@@ -16,10 +16,10 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
-from colorize_core.errors import Unfinished, VerificationFailed
+from colorize_core.errors import Unfinished
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
-from flows.terminal import Terminal, json_only
+from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
     from colorize_core.verify import Verification
@@ -65,17 +65,18 @@ def colorize(request: FilmRequest, where: Where, *, as_json: bool, debug: bool) 
     """Colorize a film and say what came of it.
 
     Raises:
-        Unfinished: after the summary was printed.
+        Unfinished: segments failed (with `as_json` an exit, once the summary was printed).
     """
     if not as_json:
-        _say_summary(_run(request, where, debug=debug), request)
+        _say_summary(_run(request, where, debug=debug))
         return
     with json_only() as write:
         try:
             summary = _run(request, where, debug=debug)
         except Unfinished as unfinished:
             write(RunSummary.model_validate(unfinished.summary).model_dump_json())
-            raise
+            say_error(unfinished.what, unfinished.remedy, as_json=False)
+            raise typer.Exit(unfinished.exit_code) from unfinished
         write(summary.model_dump_json())
 
 
@@ -98,7 +99,7 @@ def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
         return RunSummary.model_validate(summary)
 
 
-def _say_summary(summary: RunSummary, request: FilmRequest) -> None:
+def _say_summary(summary: RunSummary) -> None:
     terminal = Terminal()
     terminal.say(
         f"Published {summary.output}: {summary.frames_in} frames in, {summary.frames_out} out, "
@@ -161,11 +162,7 @@ def status(where: str, work: str, *, as_json: bool) -> None:
 
 
 def verify(output: str, against: str, *, as_json: bool) -> None:
-    """Compare a result with its source and say what holds.
-
-    Raises:
-        VerificationFailed: something does not.
-    """
+    """Compare a result with its source and say what holds. Exit 1 where something does not."""
     from colorize_core.verify import verify_film
 
     with Terminal() as terminal:
@@ -179,10 +176,12 @@ def verify(output: str, against: str, *, as_json: bool) -> None:
     else:
         _say_verification(found)
     if not found.ok:
-        raise VerificationFailed(
+        say_error(
             f"{output} is not {against} in colour: {found.problems[0]}",
             "Make the film again with kinecolor colorize; finished work is used again.",
+            as_json=False,
         )
+        raise typer.Exit(1)
 
 
 def _say_verification(found: Verification) -> None:

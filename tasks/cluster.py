@@ -1,16 +1,22 @@
-"""Joining a Ray cluster, or starting one on this machine; and Prefect's server likewise."""
+"""Joining a Ray cluster, or starting a private one on this machine."""
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import ray
+from typing import TYPE_CHECKING
 
 from colorize_core.errors import ClusterUnavailable
-from tasks.pool import RayPool
+
+if TYPE_CHECKING:
+    from tasks.pool import RayPool
+
+# Nothing large crosses: results are small values.
+OBJECT_STORE_BYTES = 150 * 2**20
 
 
 @contextmanager
@@ -23,6 +29,13 @@ def worker_pool(address: str | None, workers: int | None) -> Iterator[RayPool]:
             cluster in its place.
     """
     address = address or os.environ.get("RAY_ADDRESS") or None
+    if "ray" not in sys.modules:
+        _set_environment(private=address is None)
+    # Ray reads its environment when it is imported.
+    import ray
+
+    from tasks.pool import RayPool
+
     _join(address)
     try:
         cpus = int(ray.cluster_resources().get("CPU", 1))
@@ -36,20 +49,25 @@ def worker_pool(address: str | None, workers: int | None) -> Iterator[RayPool]:
         ray.shutdown()
 
 
-def _join(address: str | None) -> None:
-    # A GPU-less driver must not hide GPUs from CPU workers; Ray asks for the choice to be made.
+def _set_environment(*, private: bool) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # A private Ray asks its own processes for a token, so that no other user of the machine
-    # can hand it work; for a cluster the environment says what it wants.
+    if private and "RAY_AUTH_MODE" not in os.environ:
+        # A secret of this run, so that no other user of the machine can hand its Ray work.
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _join(address: str | None) -> None:
+    import ray
+
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
         ray.init(
             address="local",
             include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=150 * 2**20,  # nothing large crosses: results are small values
+            object_store_memory=OBJECT_STORE_BYTES,
+            **quiet,
         )
         return
     if address.startswith("ray://"):
@@ -58,7 +76,7 @@ def _join(address: str | None) -> None:
             "Run on a machine of the cluster and give --ray HOST:6379 (or --ray auto).",
         )
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise ClusterUnavailable(
             f"No Ray cluster answers at {address}.",

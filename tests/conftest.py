@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,12 +33,12 @@ def ray_cluster() -> Iterator[str]:
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
     import ray
 
-    context = ray.init(
+    ray.init(
         num_cpus=2,
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         object_store_memory=80 * 2**20,
     )
-    yield context.address_info["gcs_address"]
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()

@@ -31,7 +31,9 @@ def quiet(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def film_request(folder: Path, *settings: str, stills: tuple[int, ...] = (5, 17, 30)) -> FilmRequest:
+def film_request(
+    folder: Path, *settings: str, stills: tuple[int, ...] = (5, 17, 30)
+) -> FilmRequest:
     """A request for a film of three shots (10, 14 and 12 frames) with true stills at `stills`."""
     source = folder / "film.mkv"
     if not source.exists():
@@ -39,7 +41,9 @@ def film_request(folder: Path, *settings: str, stills: tuple[int, ...] = (5, 17,
         (folder / "shots.csv").write_text("shot,start,end\n1,0,10\n2,10,24\n3,24,36\n")
         pictures = list(colour_frames(MADE))
         for frame in (5, 17, 20, 30):
-            Image.fromarray(np.ascontiguousarray(pictures[frame])).save(folder / f"still{frame}.png")
+            Image.fromarray(np.ascontiguousarray(pictures[frame])).save(
+                folder / f"still{frame}.png"
+            )
     return FilmRequest(
         source=str(source),
         output=str(folder / "out.mkv"),
@@ -54,7 +58,10 @@ def scanned_film(folder: Path, frames: int) -> ScannedFilm:
     """One shot of `frames` frames."""
     source = write_film(folder / "one.mkv", MADE, frames=frames, scenes=())
     request = FilmRequest(
-        source=str(source), output=str(folder / "one-out.mkv"), work=str(folder / "work")
+        source=str(source),
+        output=str(folder / "one-out.mkv"),
+        work=str(folder / "work"),
+        shots=None,
     )
     film = open_film(request, quiet)
     return ScannedFilm(film, FilmRef(film.info, film.paths.timeline))

@@ -40,12 +40,12 @@ def simple_chroma(width: int, height: int) -> Chroma:
 
 
 def write_chunks(
-    folder: Path, scanned: Scan, merge: Merge, cuts: Sequence[int] = ()
+    folder: Path, scanned: Scan, merge: Merge, cuts: Sequence[int] = (), *, grey: bool = False
 ) -> tuple[Chunk, ...]:
     """The film's chunks, cut before the frames `cuts`."""
     info, timeline = scanned.info, scanned.timeline
     form, merger = master_format(info, merge), Merger(info, merge)
-    chroma = simple_chroma(info.width, info.height)
+    chroma = None if grey else simple_chroma(info.width, info.height)
     chunks = []
     with FilmReader(info, timeline, threads=1) as reader:
         for start, end in pairwise((0, *cuts, len(timeline))):
@@ -58,11 +58,16 @@ def write_chunks(
 
 
 def finish_film(
-    source: Path, merge: Merge = "exact_luma", cuts: Sequence[int] = (), name: str = "master.mkv"
+    source: Path,
+    merge: Merge = "exact_luma",
+    cuts: Sequence[int] = (),
+    name: str = "master.mkv",
+    *,
+    grey: bool = False,
 ) -> Finished:
     """Makes the master of `source` beside it."""
     scanned = scan(str(source))
-    chunks = write_chunks(source.parent, scanned, merge, cuts)
+    chunks = write_chunks(source.parent, scanned, merge, cuts, grey=grey)
     form = master_format(scanned.info, merge)
     master = source.parent / name
     notes = join_master(chunks, scanned.info, scanned.timeline, form, master)

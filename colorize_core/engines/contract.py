@@ -21,7 +21,7 @@ F32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GreyFrame:
-    """One frame's lightness. `lstar` is float32 ``[H, W]`` in [0, 100]; `frame` its number in the film."""
+    """One frame's lightness: float32 ``[H, W]`` in [0, 100]; `frame` is its number in the film."""
 
     frame: int
     lstar: F32
@@ -72,7 +72,7 @@ class FrameReader(Protocol):
     """Reads the film's grey frames at the part's working size, any span, as often as wanted."""
 
     def read(self, span: FrameSpan) -> Iterator[GreyFrame]:
-        """The frames of `span` in order, one at a time. Going backwards means reading short spans."""
+        """The frames of `span` in order, one at a time. To go backwards, read short spans."""
         ...
 
 
@@ -156,7 +156,7 @@ class Interpolator(Protocol):
     def fill(
         self, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int
     ) -> Sequence[Chroma]:
-        """One `Chroma` for each of `frames`, which include both anchors (F ≥ 1; at F = 1 they are one).
+        """One `Chroma` for each of `frames`, both anchors included (F ≥ 1; at F = 1 they are one).
 
         The result depends on nothing but the arguments: never on another segment.
         """

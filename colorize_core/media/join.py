@@ -13,6 +13,7 @@ from typing import cast
 
 import numpy as np
 from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
@@ -200,7 +201,7 @@ def _open_chunk(chunk: Chunk) -> Iterator[InputContainer]:
             yield part
     except SourceUnreadable as error:
         raise ObjectMissing(f"Chunk {chunk.uri} is not there.", _AGAIN) from error
-    except NotAVideo as error:
+    except (NotAVideo, FFmpegError) as error:
         raise _not_a_chunk(chunk) from error
 
 

@@ -22,8 +22,8 @@ from colorize_core.engines.exemplar.raster import blurred, resized, size_of
 
 _PIXELS = 100_000
 _KEYPOINTS = 800
-# Of 11,500 pairs of unrelated pictures none had more than 8 matches on one planar motion; pairs
-# with 9 or more were looked at and show the same things.
+# Of 8,679 pairs of pictures from different films none had more than 7 matches on one planar motion.
+# The 17 of 2,904 pairs from different shots of one film that had 9 and more show the same things.
 _HALF = 9
 # Matches in a smaller part of the picture join any two frames of a film: a logo, a timecode.
 _LEAST_AREA = 0.015

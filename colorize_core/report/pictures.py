@@ -63,7 +63,7 @@ def _thumbnail(rgb: F32, sar: Fraction, rotation: int) -> bytes:
 
 
 def _frame_of(chunk: ChunkItem, frame: int, timeline: Timeline) -> NDArray[np.uint8]:
-    """A finished frame, uint8 R'G'B'. Every frame of a chunk is a key frame, so seeking is exact."""
+    """A finished frame, uint8 R'G'B'. Each frame of a chunk is a key frame: seeking is exact."""
     with open_media(chunk.output) as container:
         stream = container.streams.video[0]
         tick = stream.time_base or Fraction(1)  # Matroska's millisecond: pts are rounded to it

@@ -36,14 +36,15 @@ CONTEXT = 3  # pictures on either side that tell how much strangeness is usual
 SOON = tuple((b, a) for b in range(3) for a in range(3) if b + a < 3)
 LATE = tuple((b, a) for b in (0, 1, 2, 5, 8) for a in (0, 1, 2, 5, 8) if b + a <= 8)
 HORIZON = 8  # farthest picture from the boundary in `SOON` and `LATE`, which are pairs of distances
-SURELY_ALIKE = 0.9  # correlation in place above which neighbours need no matching (cuts: < 0.65)
+SURELY_ALIKE = 0.85  # correlation in place above which neighbours need no matching (cuts: < 0.65)
 FADING = 0.6  # a fade takes its picture below this share of contrast within `CONTEXT` pictures
+REPEATED = 0.005  # dissimilarity below which a frame repeats the one before
 LASTING = 12  # blank frames that may be a shot
 
-# A boundary is at least this strange, and more by this share of what is usual around it. Chance is
-# 0.58: at `LATE` distances these are 40 % of the way from what is usual to chance.
-STRANGE, STRANGE_SHARE = 0.325, 0.35  # for pairs of `SOON`
-LASTING_STRANGE, LASTING_SHARE = 0.23, 0.6  # for pairs of `LATE`
+# A boundary is at least this strange, and stranger by this share of what is usual around it.
+# Pictures of different things are 0.45 to 0.75, a fast dance 0.2, whip pan and battle up to 0.45.
+STRANGE, STRANGE_SHARE = 0.34, 0.4  # for pairs of `SOON`
+LASTING_STRANGE, LASTING_SHARE = 0.21, 0.7  # for pairs of `LATE`: less, and only in a calm shot
 
 Kind = Literal["cut", "fade", "dissolve"]
 
@@ -59,7 +60,7 @@ class Boundary:
 class _Candidate(NamedTuple):
     boundary: Boundary
     soon: float  # dissimilarity of the most alike pair of `SOON`
-    late: float  # and of `LATE`
+    late: float  # and of `LATE`; 0 where the shot is not calm
 
 
 class ShotDetector:
@@ -167,8 +168,8 @@ class ShotDetector:
         if alike < SURELY_ALIKE and self._is_strange(serial):
             boundary = Boundary(self._picture(serial).turn, self._kind(serial))
             soon = self._across(serial, SOON, STRANGE)
-            lasts = self._stands_out(serial)
-            late = self._across(serial, LATE, LASTING_STRANGE) if lasts else 0.0
+            calm = self._is_strange_for_calm(serial)
+            late = self._across(serial, LATE, LASTING_STRANGE) if calm else 0.0
             self._candidates[serial] = _Candidate(boundary, soon, late)
         elif not self._candidates or serial - max(self._candidates) > HORIZON:
             self._decide()
@@ -176,22 +177,21 @@ class ShotDetector:
 
     def _is_strange(self, serial: int) -> bool:
         """Whether the step to `serial` alone could be a boundary, by either of the two measures."""
-        step = self._step(serial)
-        if step > STRANGE:
-            for near in self._context(serial):
-                self._step(near)
-            return True
-        return step > LASTING_STRANGE and self._stands_out(serial)
+        if self._step(serial) <= STRANGE:
+            return self._is_strange_for_calm(serial)
+        for near in self._around(serial, 2 * CONTEXT):
+            self._step(near)  # to be known when it is decided
+        return True
 
-    def _stands_out(self, serial: int) -> bool:
+    def _is_strange_for_calm(self, serial: int) -> bool:
         room = self._step(serial) - LASTING_STRANGE
-        return all(room > LASTING_SHARE * self._step(near) for near in self._context(serial))
-
-    def _context(self, serial: int) -> list[int]:
-        """Steps around `serial`, nearest first."""
-        around = (
-            serial + sign * distance for distance in range(1, CONTEXT + 1) for sign in (-1, 1)
+        return room > 0.0 and all(
+            room > LASTING_SHARE * self._step(near) for near in self._around(serial, CONTEXT)
         )
+
+    def _around(self, serial: int, reach: int) -> list[int]:
+        """The steps around `serial` that can be known, nearest first."""
+        around = (serial + sign * distance for distance in range(1, reach + 1) for sign in (-1, 1))
         return [near for near in around if self._has(near - 1) and self._has(near)]
 
     def _across(self, serial: int, pairs: tuple[tuple[int, int], ...], enough: float) -> float:
@@ -230,12 +230,28 @@ class ShotDetector:
 
     def _excess(self, serial: int, accepted: set[int]) -> float:
         """How much stranger the pictures across `serial` are than a boundary has to be."""
-        first = max((cut for cut in accepted if cut < serial), default=serial - CONTEXT - 1) + 1
-        last = min((cut for cut in accepted if cut > serial), default=serial + CONTEXT + 1) - 1
-        around = range(max(first, serial - CONTEXT), min(last, serial + CONTEXT) + 1)
-        usual = max((self._steps.get(s, 0.0) for s in around if s != serial), default=0.0)
+        first = max((cut + 1 for cut in accepted if cut < serial), default=0)
+        end = min((cut for cut in accepted if cut > serial), default=serial + 2 * CONTEXT + 1)
+        usual = self._usual(serial, first, end)
         found = self._candidates[serial]
         soon = found.soon - STRANGE - STRANGE_SHARE * usual
         if any(abs(cut - serial) <= HORIZON for cut in accepted):
             return soon  # pairs `LATE` apart would reach over the other boundary
         return max(soon, found.late - LASTING_STRANGE - LASTING_SHARE * usual)
+
+    def _usual(self, serial: int, first: int, end: int) -> float:
+        """The strangeness of motion around `serial`, from the steps ``[first, end)``. Motion goes
+        on, so a step counts no more than the stranger of the two next to it; repeated frames lie
+        between them where a film was stretched to another rate."""
+        steps = {
+            near: self._steps.get(near, 0.0)
+            for near in range(max(first, serial - 2 * CONTEXT), min(end, serial + 2 * CONTEXT + 1))
+            if near != serial and self._steps.get(near, 0.0) > REPEATED
+        }
+        known = sorted(steps)
+        usual = 0.0
+        for at, near in enumerate(known):
+            if abs(near - serial) <= CONTEXT:
+                beside = [steps[other] for other in known[max(0, at - 1) : at + 2] if other != near]
+                usual = max(usual, min(steps[near], max(beside, default=0.0)))
+        return usual

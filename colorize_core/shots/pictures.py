@@ -64,19 +64,21 @@ class Pictures:
         if correlation(before, after) > ENDS:
             return
         quarters = sorted({round((length - 1) * part) for part in (0.25, 0.5, 0.75)})
-        inner = [self._held[index - length - 1].small for index in quarters]
-        fits = [mixture(before, small, after) for small in inner]
+        fits: list[Mixture] = []
+        for index in quarters:
+            fits.append(mixture(before, self._held[index - length - 1].small, after))
+            if fits[-1].explained < EXPLAINED:
+                return
         if not _is_dissolve(fits):
             return
-        middle = min(zip(fits, inner, strict=True), key=lambda pair: abs(pair[0].share - 0.5))[1]
         for _ in range(length + 1):
             self._held.pop()
-        self._held.append(Picture(after, middle.frame, length > 1))
+        middle = (before.frame + after.frame + 1) // 2
+        self._held.append(Picture(after, middle, after.frame - before.frame > 2))
 
 
 def _is_dissolve(fits: Sequence[Mixture]) -> bool:
     """Whether mixtures in film order lead from one picture to another."""
     shares = [0.0, *(fit.share for fit in fits), 1.0]
-    return all(0.0 < later - share < GRADUAL for share, later in pairwise(shares)) and all(
-        fit.explained > EXPLAINED and WHOLE[0] < fit.total < WHOLE[1] for fit in fits
-    )
+    gradual = all(0.0 < later - share < GRADUAL for share, later in pairwise(shares))
+    return gradual and all(WHOLE[0] < fit.total < WHOLE[1] for fit in fits)

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.shots [--footage DIR] [--made N]
 
-The truth for real films is the folder's `cuts_gt.json`. Films of one shot each are there to count false
-alarms. "made" are hard cuts between real clips at random points, shots of 1 to 50 frames. A boundary
-is right within one frame of a cut; everything else that is reported is a false alarm.
+The truth for real films is the folder's `cuts_gt.json`. Films of one shot each are there to count
+false alarms. "made" are hard cuts between real clips at random points, shots of 1 to 50 frames. A
+boundary is right within one frame of a cut; everything else that is reported is a false alarm.
 """
 
 from __future__ import annotations

@@ -20,7 +20,12 @@ from colorize_core.work import ChunkItem, Outcome, Pool
 from tests.film import scanned_film
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=[pytest.mark.cluster, pytest.mark.xdist_group("ray")])])
+@pytest.fixture(
+    params=[
+        "local",
+        pytest.param("ray", marks=[pytest.mark.cluster, pytest.mark.xdist_group("ray")]),
+    ]
+)
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
     if request.param == "local":
         local = LocalPool()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from colorize_core.engines.contract import F32, Chroma, Facts, GreyFrame
+from colorize_core.engines.contract import Chroma, Facts, GreyFrame
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
 from colorize_core.engines.exemplar.propagate import Carried, Walk, fuse
 from colorize_core.engines.exemplar.raster import to_byte

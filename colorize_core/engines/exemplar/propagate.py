@@ -37,7 +37,7 @@ class Walk:
     def __init__(
         self, lstar: F32, chroma: Chroma, settings: CarrySettings, flow: DenseFlow
     ) -> None:
-        self.memory = Memory.of(lstar, chroma)
+        self.memory = Memory.of(lstar, chroma, settings)
         self._settings = settings
         self._flow = flow
         self._source = chroma
@@ -91,7 +91,7 @@ def fuse(
     Args:
         sources: each with its share; the shares sum to 1.
     """
-    features = describe(lstar)
+    features = describe(lstar, settings)
     votes: list[tuple[Chroma, F32]] = []
     for carried, memory, share in sources:
         known = carried.chroma

@@ -13,49 +13,61 @@ import cv2
 import numpy as np
 
 from colorize_core.engines.contract import F32, Chroma
+from colorize_core.engines.exemplar.dense_flow import identity
 from colorize_core.engines.exemplar.raster import resized
 from colorize_core.engines.exemplar.settings import CarrySettings
 
-CELL_PX = 4  # side of a recall cell in working pixels
 _PATCH = 5  # cells along a patch
 _TILE = 8  # cells along a tile of targets that share one window
-_REACH = 12  # cells from a tile to the border of its window
 _TEXTURE_WEIGHT = 0.7
 _WIDE_WEIGHT = 0.4
 _DISTRUST = 0.05  # weight of a source colour without confidence, beside 1
 
 
-def describe(lstar: F32) -> F32:
-    """Cells ``[h, w, D]`` of a picture ``[H, W]``; distances are in units of L*."""
+def describe(lstar: F32, settings: CarrySettings) -> F32:
+    """Cells ``[h, w, D]`` of a picture ``[H, W]``; distances are in units of `recall_softness`."""
     height, width = lstar.shape
-    size = (max(1, width // CELL_PX), max(1, height // CELL_PX))
+    side = settings.recall_cell_px
+    size = (max(1, width // side), max(1, height // side))
     cells = resized(lstar, size)
     reach = _PATCH // 2
-    padded = cv2.copyMakeBorder(cells, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    padded = np.pad(cells, reach, mode="edge")
     window = np.lib.stride_tricks.sliding_window_view(padded, (_PATCH, _PATCH))
     line = np.exp(-((np.arange(_PATCH) - reach) ** 2) / (2 * (reach / 1.5) ** 2))
-    weight = np.sqrt(np.outer(line, line) / line.sum() ** 2).astype(np.float32)
-    patches = (window * weight).reshape(size[1], size[0], -1)
+    weight = np.sqrt(np.outer(line, line)) / line.sum()
     detail = lstar - cv2.GaussianBlur(lstar, (0, 0), 3)
-    energy = resized(cv2.GaussianBlur(detail * detail, (0, 0), 3), size)
+    energy = resized(np.asarray(cv2.GaussianBlur(detail * detail, (0, 0), 3), np.float32), size)
     wide = cv2.GaussianBlur(cells, (0, 0), 4)
-    extra = np.dstack([_TEXTURE_WEIGHT * np.sqrt(energy), _WIDE_WEIGHT * wide])
-    return np.concatenate([patches, extra.astype(np.float32)], axis=2)
+    features = np.empty((size[1], size[0], _PATCH * _PATCH + 2), np.float32)
+    features[..., :-2] = (window * weight.astype(np.float32)).reshape(size[1], size[0], -1)
+    features[..., -2] = np.float32(_TEXTURE_WEIGHT) * np.sqrt(energy)
+    features[..., -1] = np.float32(_WIDE_WEIGHT) * wide
+    return features / np.float32(settings.recall_softness)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """What a coloured frame remembers: cells' features ``[h, w, D]``, a*b* and confidence."""
+    """What a coloured frame remembers of its cells.
 
-    features: F32
-    ab: F32
-    confidence: F32
+    Attributes:
+        keys: float32 ``[h, w, D + 3]``: features, place, and what a key's own length and its
+            colour's confidence add to every score.
+        values: float32 ``[h, w, 3]``: a*, b* and 1, whose weighted sum is the softmax's divisor.
+    """
+
+    keys: F32
+    values: F32
 
     @classmethod
-    def of(cls, lstar: F32, chroma: Chroma) -> Memory:
-        features = describe(lstar)
-        size = (features.shape[1], features.shape[0])
-        return cls(features, resized(chroma.ab, size), resized(chroma.confidence, size))
+    def of(cls, lstar: F32, chroma: Chroma, settings: CarrySettings) -> Memory:
+        features = describe(lstar, settings)
+        shape = features.shape[:2]
+        size = (shape[1], shape[0])
+        located = np.concatenate([features, identity(shape) * _nearness(settings)], axis=2)
+        trust = np.log(resized(chroma.confidence, size) + np.float32(_DISTRUST))
+        bias = trust - np.einsum("hwd,hwd->hw", located, located) / 2
+        values = np.dstack([resized(chroma.ab, size), np.ones(shape, np.float32)])
+        return cls(np.concatenate([located, bias[..., None]], axis=2), values)
 
 
 def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings) -> F32:
@@ -66,35 +78,33 @@ def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings
         expected: float32 ``[h, w, 2]``, where in the memory each cell is expected, in cells.
     """
     rows, columns = features.shape[:2]
-    ab = np.empty((rows, columns, 2), np.float32)
+    one = np.ones((rows, columns, 1), np.float32)
+    queries = np.concatenate([features, expected * _nearness(settings), one], axis=2)
+    found = np.empty((rows, columns, 3), np.float32)
     for top in range(0, rows, _TILE):
         for left in range(0, columns, _TILE):
             tile = np.s_[top : top + _TILE, left : left + _TILE]
-            ab[tile] = _attend(features[tile], expected[tile], memory, settings)
-    return ab
+            x, y = expected[tile].reshape(-1, 2).mean(axis=0)
+            there = _window(y, memory.keys.shape[0], settings), _window(
+                x, memory.keys.shape[1], settings
+            )
+            found[tile] = _attend(queries[tile], memory.keys[there], memory.values[there])
+    return found[..., :2] / found[..., 2:]
 
 
-def _attend(queries: F32, expected: F32, memory: Memory, settings: CarrySettings) -> F32:
-    rows, columns = memory.features.shape[:2]
-    centre = expected.reshape(-1, 2).mean(axis=0)
-    x0, x1 = _window(centre[0], columns)
-    y0, y1 = _window(centre[1], rows)
-    there = np.s_[y0:y1, x0:x1]
-    y, x = np.mgrid[y0:y1, x0:x1].astype(np.float32)
-    near = settings.recall_nearness
-    keys = np.dstack([memory.features[there], x * near, y * near]).reshape(
-        (y1 - y0) * (x1 - x0), -1
-    )
-    asked = np.dstack([queries, expected * near]).reshape(-1, keys.shape[1])
-    half_square = np.einsum("nd,nd->n", keys, keys) / 2
-    score = (asked @ keys.T - half_square) / np.float32(settings.recall_softness**2)
+def _attend(queries: F32, keys: F32, values: F32) -> F32:
+    score = queries.reshape(-1, queries.shape[2]) @ keys.reshape(-1, keys.shape[2]).T
     score -= score.max(axis=1, keepdims=True)
-    weight = np.exp(score) * (memory.confidence[there].ravel() + np.float32(_DISTRUST))
-    found = weight @ memory.ab[there].reshape(-1, 2) / weight.sum(axis=1, keepdims=True)
-    return found.reshape(*queries.shape[:2], 2)
+    np.exp(score, out=score)
+    return (score @ values.reshape(-1, 3)).reshape(*queries.shape[:2], 3)
 
 
-def _window(centre: float, length: int) -> tuple[int, int]:
-    side = min(length, _TILE + 2 * _REACH)
+def _nearness(settings: CarrySettings) -> np.float32:
+    return np.float32(settings.recall_nearness / settings.recall_softness)
+
+
+def _window(centre: float, length: int, settings: CarrySettings) -> slice:
+    """The cells of the memory, along one axis, that a tile expected at `centre` looks at."""
+    side = min(length, _TILE + 2 * settings.recall_reach)
     start = int(np.clip(round(float(centre)) - side // 2, 0, length - side))
-    return start, start + side
+    return slice(start, start + side)

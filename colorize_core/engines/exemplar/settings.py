@@ -1,4 +1,4 @@
-"""Parameters of the CPU parts `match` and `flow`: documented beside their owner, light to import."""
+"""Parameters of the CPU parts `match` and `flow`: documented beside their owner."""
 
 from __future__ import annotations
 
@@ -49,12 +49,25 @@ class CarrySettings(BaseModel):
         description="Weight of colours recalled from look-alike places of the source, beside 1 for "
         "a carried colour of full confidence. 0 leaves holes where flow fails.",
     )
+    recall_cell_px: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Side of the cells that are compared for look-alikes, in working pixels. "
+        "The cost falls with its fourth power; large cells wash small things out.",
+    )
+    recall_reach: int = Field(
+        12,
+        ge=1,
+        le=64,
+        description="How far from the expected place look-alikes are sought, in cells.",
+    )
     recall_softness: float = Field(
         1.5,
         gt=0,
         le=100,
-        description="Patch distance (L* units) by which a look-alike may be worse than the best one "
-        "before its weight falls to 0.6. Large washes colours out, small makes them flicker.",
+        description="Patch distance (L* units) by which a look-alike may be worse than the best "
+        "one before its weight falls to 0.6. Large washes colours out, small makes them flicker.",
     )
     recall_nearness: float = Field(
         0.3,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from colorize_core.errors import FramesLost, ObjectDamaged, ObjectMissing, SettingError
 from colorize_core.media.digests import packet_digests
@@ -135,7 +137,7 @@ def _with_languages_and_chapters(source: Path, target: Path) -> Path:
         streams = {s.index: writing.add_stream_from_template(s) for s in reading.streams}
         for stream, language in zip(writing.streams.audio, ("deu", "jpn"), strict=True):
             stream.metadata["language"] = language
-        writing.streams.audio[1].disposition = 1
+        writing.streams.audio[1].disposition = Disposition.default
         writing.metadata.update(reading.metadata)
         writing.set_chapters([_chapter(0, 0, 1000, "I"), _chapter(1, 1000, 2000, "II")])
         for packet in reading.demux([s for s in reading.streams if s.type != "attachment"]):
@@ -145,7 +147,7 @@ def _with_languages_and_chapters(source: Path, target: Path) -> Path:
     return target
 
 
-def _chapter(number: int, start: int, end: int, title: str) -> dict[str, object]:
+def _chapter(number: int, start: int, end: int, title: str) -> Any:
     return {
         "id": number, "start": start, "end": end, "time_base": Fraction(1, 1000),
         "metadata": {"title": title},

@@ -1,4 +1,4 @@
-"""`shots.csv`: what is written can be read, what a spreadsheet makes of it too, and the rest is refused."""
+"""`shots.csv`: what is written is read again, what a spreadsheet makes of it too, no more."""
 
 from __future__ import annotations
 
@@ -77,11 +77,26 @@ def test_the_columns_for_people_are_read() -> None:
         ("shot,start,end,start\n1,0,40,0\n", "line 1: column start is there twice"),
         ("shot,start,end\n", "has no shots"),
         ("shot,start,end\n1,1,40\n", "line 2: the first shot starts at 1, not at 0"),
-        ("shot,start,end\n1,0,24\n\n2,20,40\n", "line 4: shot 2 starts at 20, but shot 1 ends at 24 (overlap)"),
-        ("shot,start,end\n1,0,24\n2,25,40\n", "line 3: shot 2 starts at 25, but shot 1 ends at 24 (gap)"),
-        ("shot,start,end\n1,0,24\n2,24,24\n", "line 3: shot 2 ends at 24, not after its start at 24"),
-        ("shot,start,end\n1,0,24\n2,24,41\n", "line 3: shot 2 ends at 41, but the film has 40 frames"),
-        ("shot,start,end\n1,0,24\n2,24,39\n", "line 3: the last shot ends at 39, but the film at 40"),
+        (
+            "shot,start,end\n1,0,24\n\n2,20,40\n",
+            "line 4: shot 2 starts at 20, but shot 1 ends at 24 (overlap)",
+        ),
+        (
+            "shot,start,end\n1,0,24\n2,25,40\n",
+            "line 3: shot 2 starts at 25, but shot 1 ends at 24 (gap)",
+        ),
+        (
+            "shot,start,end\n1,0,24\n2,24,24\n",
+            "line 3: shot 2 ends at 24, not after its start at 24",
+        ),
+        (
+            "shot,start,end\n1,0,24\n2,24,41\n",
+            "line 3: shot 2 ends at 41, but the film has 40 frames",
+        ),
+        (
+            "shot,start,end\n1,0,24\n2,24,39\n",
+            "line 3: the last shot ends at 39, but the film at 40",
+        ),
         ("shot,start,end\n2,24,40\n1,0,24\n", "line 2: shot 2 stands where shot 1 is due"),
         ("shot,start,end\n1,0,2.5\n", "line 2: end is “2.5”, not a whole number"),
         ("shot,start,end\n1,-1,40\n", "line 2: start is “-1”, not a whole number"),
