@@ -26,6 +26,7 @@ class LocalPool:
         future: Future[Outcome] = Future()
         if self._closed:
             future.cancel()
+            future.set_running_or_notify_cancel()
             return future
         try:
             future.set_result(perform(item))

@@ -95,7 +95,7 @@ class RayPool:
         job = _Job(item, Future())
         with self._changed:
             if self._closed:
-                job.future.cancel()
+                _cancel(job)
             else:
                 self._queue.append(job)
                 self._changed.notify()
@@ -110,10 +110,10 @@ class RayPool:
         for seat in self._seats:
             ray.kill(seat.actor, no_restart=True)
             for job in seat.jobs.values():
-                job.future.cancel()
+                _cancel(job)
         self._seats = []
         for job in self._queue:
-            job.future.cancel()
+            _cancel(job)
         self._queue.clear()
 
     # -- the loop: one thread gives out work and collects what comes back ---------------------
@@ -202,6 +202,12 @@ class RayPool:
                     "Look at the cluster's memory and logs, then run the same command again.",
                 )
             )
+
+
+def _cancel(job: _Job) -> None:
+    """End a job's future as cancelled; `concurrent.futures.wait` wakes only for the second call."""
+    if job.future.cancel():
+        job.future.set_running_or_notify_cancel()
 
 
 def _first_line(error: Exception) -> str:

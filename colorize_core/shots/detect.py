@@ -60,7 +60,7 @@ class Boundary:
 class _Candidate(NamedTuple):
     boundary: Boundary
     soon: float  # dissimilarity of the most alike pair of `SOON`
-    late: float  # and of `LATE`; 0 where the shot is not calm
+    late: float  # and of `LATE`; 0 where `soon` is enough or the shot is not calm
 
 
 class ShotDetector:
@@ -168,8 +168,9 @@ class ShotDetector:
         if alike < SURELY_ALIKE and self._is_strange(serial):
             boundary = Boundary(self._picture(serial).turn, self._kind(serial))
             soon = self._across(serial, SOON, STRANGE)
-            calm = self._is_strange_for_calm(serial)
-            late = self._across(serial, LATE, LASTING_STRANGE) if calm else 0.0
+            usual = self._usual(serial, 0, self._count)
+            unclear = soon <= STRANGE + STRANGE_SHARE * usual and self._is_strange_for_calm(serial)
+            late = self._across(serial, LATE, LASTING_STRANGE) if unclear else 0.0
             self._candidates[serial] = _Candidate(boundary, soon, late)
         elif not self._candidates or serial - max(self._candidates) > HORIZON:
             self._decide()

@@ -6,7 +6,7 @@ What only a cluster can show, deaths, is in tests/tasks/test_ray_pool.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,8 +74,10 @@ def test_an_error_is_the_items_own(pool: Pool, items: list[ChunkItem], tmp_path:
 def test_nothing_is_taken_after_close(pool: Pool, items: list[ChunkItem]) -> None:
     pool.close()
     pool.close()
+    future = pool.submit(items[0])
+    assert wait([future], timeout=10).done == {future}
     with pytest.raises(CancelledError):
-        pool.submit(items[0]).result(10)
+        future.result()
 
 
 def test_width(pool: Pool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ def test_close_ends_what_runs_and_leaves_no_process(
     assert len(workers) == 2
     futures = _submit(pool, film, tmp_path, list(range(40)))
     pool.close()
-    assert all(future.done() for future in futures)
+    assert not wait(futures, timeout=10).not_done
     for future in futures:
         if future.cancelled():
             with pytest.raises(CancelledError):

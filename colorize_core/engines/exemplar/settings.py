@@ -57,7 +57,7 @@ class CarrySettings(BaseModel):
         "The cost falls with its fourth power; large cells wash small things out.",
     )
     recall_reach: int = Field(
-        12,
+        8,
         ge=1,
         le=64,
         description="How far from the expected place look-alikes are sought, in cells.",
