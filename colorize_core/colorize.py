@@ -26,7 +26,7 @@ from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
 from colorize_core.merge import Merger
 from colorize_core.references.stills import load_still
-from colorize_core.timebase import FrameSpan, Timeline
+from colorize_core.timebase import Timeline
 from colorize_core.work import (
     AnchorsItem,
     ChunkItem,
@@ -78,15 +78,16 @@ def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
     stills = [_still(ref, item.film.source.rotation) for ref in item.stills]
     with _reader(item.film) as reader:
         sized = SizedReader(reader, *size)
-        greys = [next(sized.read(FrameSpan(frame, frame + 1))) for frame in item.anchors]
+        uris = dict(zip(item.anchors, item.outputs, strict=True))
         try:
-            colours = part.colorize(greys, stills, sized, item.config.seed)
+            colours = part.colorize(item.anchors, stills, sized, item.config.seed)
+            stored = {frame: _store([chroma], uris[frame]) for frame, chroma in colours}
         except KinecolorError:
             raise
         except Exception as error:
             raise _failed(part.facts.name, item, error) from error
-    _check_count(len(item.outputs), len(colours), item)
-    return tuple(_store([chroma], uri) for chroma, uri in zip(colours, item.outputs, strict=True))
+    _check_count(len(item.anchors), len(stored), item)
+    return tuple(stored[frame] for frame in item.anchors)
 
 
 def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:

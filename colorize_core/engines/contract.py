@@ -63,9 +63,7 @@ class Chroma:
     @classmethod
     def grey(cls, height: int, width: int) -> Chroma:
         """No colour at all, and no claim to it."""
-        return cls(
-            np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.float32)
-        )
+        return cls(np.zeros((height, width, 2), np.float32), np.zeros((height, width), np.float32))
 
 
 class FrameReader(Protocol):
@@ -134,15 +132,18 @@ class AnchorColorizer(Protocol):
 
     def colorize(
         self,
-        anchors: Sequence[GreyFrame],
+        anchors: Sequence[int],
         references: Sequence[ColourStill],
         reader: FrameReader,
         seed: int,
-    ) -> Sequence[Chroma]:
-        """One `Chroma` for each anchor, in order and at the anchors' size.
+    ) -> Iterator[tuple[int, Chroma]]:
+        """Each anchor's frame number and its colours, once, in any order, each when it is ready:
+        so a part may batch anchors or meet them on a walk, and holds no more than it needs.
 
-        `anchors` ascend by frame and lie in one shot; a reference with a `frame` lies in the same
-        shot. `reader` gives any frame of that shot. Memory does not grow with the shot's length.
+        Args:
+            anchors: frame numbers, ascending, of one shot.
+            references: those with a `frame` lie in the same shot.
+            reader: gives any frame of that shot; `Chroma` is of its size.
         """
         ...
 

@@ -203,9 +203,7 @@ class FilmRow(Row):
         "with an error.",
     )
     output: str | None = Field(default=None, description="Where the result was published.")
-    output_digest: str | None = Field(
-        default=None, description="sha256 of the published result."
-    )
+    output_digest: str | None = Field(default=None, description="sha256 of the published result.")
     made_from: str | None = Field(
         default=None, description="Digest of the chunks that the result was joined from."
     )

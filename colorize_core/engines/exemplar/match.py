@@ -40,16 +40,30 @@ class Match:
 
     def colorize(
         self,
-        anchors: Sequence[GreyFrame],
+        anchors: Sequence[int],
         references: Sequence[ColourStill],
         reader: FrameReader,
         seed: int,
-    ) -> Sequence[Chroma]:
-        """See `contract.AnchorColorizer`. Nothing here is random: `seed` changes nothing."""
+    ) -> Iterator[tuple[int, Chroma]]:
+        """See `contract.AnchorColorizer`. Nothing here is random: `seed` changes nothing.
+
+        Held are what far references give to the anchors between two references; nothing else.
+        """
         inside = {still.frame: still for still in references if still.frame is not None}
         others = [still for still in references if still.frame is None]
-        carried = self._carry([anchor.frame for anchor in anchors], inside, reader)
-        return [self._decide(anchor, carried[anchor.frame], others) for anchor in anchors]
+        near, far = _routes(anchors, sorted(inside))
+        votes: dict[int, list[tuple[Chroma, float]]] = {anchor: [] for anchor in anchors}
+        for mark, goals in far:
+            for grey, chroma, share in self._carry(inside[mark], goals, reader):
+                votes[grey.frame].append((chroma, share))
+        for mark, goals in near:
+            for grey, chroma, share in self._carry(inside[mark], goals, reader):
+                carried = [*votes.pop(grey.frame), (chroma, share)]
+                yield grey.frame, self._decide(grey, carried, others)
+        if not inside:
+            for anchor in anchors:
+                grey = next(reader.read(FrameSpan(anchor, anchor + 1)))
+                yield anchor, self._decide(grey, (), others)
 
     def _decide(
         self,
@@ -59,7 +73,9 @@ class Match:
     ) -> Chroma:
         """Carried colours first; other pictures count where those are not sure."""
         doubt = self._settings.doubt
-        votes = [(chroma, share * precision(chroma, doubt)) for chroma, share in carried]
+        votes = [
+            (chroma, np.float32(share) * precision(chroma, doubt)) for chroma, share in carried
+        ]
         known = [chroma.confidence for chroma, _ in carried]
         unsure = 1 - np.maximum.reduce([np.zeros_like(anchor.lstar), *known])
         for still in others if unsure.any() else ():
@@ -68,30 +84,22 @@ class Match:
         return blend(votes) if votes else Chroma.grey(*anchor.lstar.shape)
 
     def _carry(
-        self, anchors: Sequence[int], inside: Mapping[int, ColourStill], reader: FrameReader
-    ) -> Mapping[int, Sequence[tuple[Chroma, float]]]:
-        """For each anchor, the colours that reach it from the nearest reference on either side,
-        with shares that fall linearly on the way from one reference to the next."""
-        reached: dict[int, list[tuple[Chroma, float]]] = {anchor: [] for anchor in anchors}
-        marks = sorted(inside)
-        for i, mark in enumerate(marks):
-            before = marks[i - 1] if i > 0 else None
-            after = marks[i + 1] if i + 1 < len(marks) else None
-            behind = [a for a in reversed(anchors) if a < mark and (before is None or a > before)]
-            ahead = [a for a in anchors if a > mark and (after is None or a < after)]
-            source = next(iter(reader.read(FrameSpan(mark, mark + 1))))
-            chroma = _at_size(inside[mark], source)
-            if mark in reached:
-                reached[mark].append((chroma, 1.0))
-            for goals, neighbour in ((behind, before), (ahead, after)):
-                for anchor, found in self._walk(source, chroma, goals, reader):
-                    share = 1.0 if neighbour is None else (anchor - neighbour) / (mark - neighbour)
-                    reached[anchor].append((found, share))
-        return reached
+        self, still: ColourStill, goals: Mapping[int, float], reader: FrameReader
+    ) -> Iterator[tuple[GreyFrame, Chroma, float]]:
+        """A reference's colours at each of `goals` (frame → share), nearest first. They lie on one
+        side of it, or are its own frame."""
+        assert still.frame is not None  # noqa: S101  references of the shot have one
+        source = next(reader.read(FrameSpan(still.frame, still.frame + 1)))
+        chroma = _at_size(still, source)
+        if still.frame in goals:
+            yield source, chroma, goals[still.frame]
+        away = sorted(goals.keys() - {still.frame}, key=lambda goal: abs(goal - source.frame))
+        for grey, found in self._walk(source, chroma, away, reader):
+            yield grey, found, goals[grey.frame]
 
     def _walk(
         self, source: GreyFrame, chroma: Chroma, goals: Sequence[int], reader: FrameReader
-    ) -> Iterator[tuple[int, Chroma]]:
+    ) -> Iterator[tuple[GreyFrame, Chroma]]:
         """Walk from `source` over all frames to the last of `goals` (nearest first)."""
         if not goals:
             return
@@ -102,10 +110,32 @@ class Match:
             walk.step(byte, self._flow.between(byte, previous), self._flow.between(previous, byte))
             previous = byte
             if frame.frame in goals:
-                yield (
-                    frame.frame,
-                    fuse(frame.lstar, [(walk.carried(), walk.memory, 1.0)], self._settings),
-                )
+                sources = [(walk.carried(), walk.memory, 1.0)]
+                yield frame, fuse(frame.lstar, sources, self._settings)
+
+
+Route = tuple[int, dict[int, float]]
+"""A reference's frame, and the share that its colours have at each goal on one side of it."""
+
+
+def _routes(anchors: Sequence[int], marks: Sequence[int]) -> tuple[list[Route], list[Route]]:
+    """Which reference (its frame is one of `marks`, ascending) goes to which anchors: the routes
+    from each anchor's nearest reference, and those from the reference on its other side. Shares
+    fall linearly on the way from one reference to the next."""
+    near: dict[tuple[int, bool], dict[int, float]] = {}
+    far: dict[tuple[int, bool], dict[int, float]] = {}
+    for anchor in anchors if marks else ():
+        before = [mark for mark in marks if mark <= anchor][-1:]
+        after = [mark for mark in marks if mark >= anchor][:1]
+        sides = sorted({*before, *after}, key=lambda mark: (abs(mark - anchor), mark))
+        for mark, other, routes in zip(sides, sides[::-1], (near, far), strict=False):
+            share = 1.0 if mark == other else abs(anchor - other) / abs(mark - other)
+            routes.setdefault((mark, anchor > mark), {})[anchor] = share
+    return _listed(near), _listed(far)
+
+
+def _listed(routes: dict[tuple[int, bool], dict[int, float]]) -> list[Route]:
+    return [(mark, goals) for (mark, _), goals in sorted(routes.items())]
 
 
 def _at_size(still: ColourStill, frame: GreyFrame) -> Chroma:

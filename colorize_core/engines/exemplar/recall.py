@@ -85,8 +85,9 @@ def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings
         for left in range(0, columns, _TILE):
             tile = np.s_[top : top + _TILE, left : left + _TILE]
             x, y = expected[tile].reshape(-1, 2).mean(axis=0)
-            there = _window(y, memory.keys.shape[0], settings), _window(
-                x, memory.keys.shape[1], settings
+            there = (
+                _window(y, memory.keys.shape[0], settings),
+                _window(x, memory.keys.shape[1], settings),
             )
             found[tile] = _attend(queries[tile], memory.keys[there], memory.values[there])
     return found[..., :2] / found[..., 2:]

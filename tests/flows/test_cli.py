@@ -1,0 +1,441 @@
+"""The command line as a person or a program uses it: exit codes, JSON, the two lines of an error,
+and each form of each option. Films of many kinds are in test_cli_sources.py."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorize_core.engines.exemplar.flow import Flow
+from colorize_core.manifest.read import latest
+from colorize_core.manifest.schema import SegmentRow, ShotRow
+from colorize_core.paths import FilmPaths
+from colorize_core.request import FilmRequest
+from tests.conftest import ROOT
+from tests.film import MADE, SCENES
+from tests.flows.conftest import Colorize, Kinecolor, Said
+
+pytestmark = pytest.mark.xdist_group("cli")
+
+KEYS = {
+    "status",
+    "output",
+    "work",
+    "frames_in",
+    "frames_out",
+    "shots",
+    "segments",
+    "recomputed_segments",
+    "reused_segments",
+    "seconds",
+    "luma_exact",
+}
+FRAMES = sum(SCENES)
+COMMANDS = ("colorize", "shots", "status", "verify", "demo", "doctor")
+
+
+def paths_of(said: Said) -> FilmPaths:
+    return FilmPaths(said.json["work"], Path(said.json["film"]).name)
+
+
+def is_grey(path: Path) -> list[bool]:
+    """For each frame of a master whether it has no colour at all."""
+    with av.open(str(path)) as film:
+        return [
+            bool((frame.to_ndarray()[MADE.height :] == 512).all()) for frame in film.decode(video=0)
+        ]
+
+
+# -- what comes out --------------------------------------------------------------------------
+
+
+def test_published(colorize: Colorize, tmp_path: Path) -> None:
+    said = colorize("--json")
+    assert said.code == 0
+    assert said.json.keys() >= KEYS
+    assert said.json["status"] == "published"
+    assert said.json["output"] == str(tmp_path / "out.mkv")
+    assert said.json["work"] == str(tmp_path / "work")
+    assert (said.json["frames_in"], said.json["frames_out"]) == (FRAMES, FRAMES)
+    assert said.json["shots"] == 3 and said.json["luma_exact"] is True
+    assert said.json["segments"] == {"done": 6, "failed": 0}
+    assert (said.json["recomputed_segments"], said.json["reused_segments"]) == (6, 0)
+    assert said.json["seconds"] > 0
+    assert not any(is_grey(tmp_path / "out.mkv"))
+
+    again = colorize("--json")
+    assert again.code == 0
+    assert (again.json["recomputed_segments"], again.json["reused_segments"]) == (0, 6)
+
+
+def test_for_a_person_everything_is_on_standard_error(colorize: Colorize, tmp_path: Path) -> None:
+    said = colorize()
+    assert (said.code, said.out) == (0, "")
+    for words in (
+        f"Published {tmp_path / 'out.mkv'}: 36 frames in, 36 out, 3 shots",
+        f"Frame list: {tmp_path / 'out.mkv.frames.csv'} (the source's luma, bit for bit)",
+        "report/index.html",
+        "Scanning frames and shots: 36 frames",
+    ):
+        assert words in said.err
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_unfinished(
+    colorize: Colorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_json: bool
+) -> None:
+    fill = Flow.fill
+
+    def poisoned(self: Flow, frames, start, end, seed):  # type: ignore[no-untyped-def]
+        if frames[0].frame == 17:
+            raise ZeroDivisionError("poison")
+        return fill(self, frames, start, end, seed)
+
+    monkeypatch.setattr(Flow, "fill", poisoned)
+    said = colorize(*(["--json"] if as_json else []))
+    what, remedy = said.error
+    assert said.code == 2
+    assert "0002-0002 (frames 17-23: ZeroDivisionError: poison)" in what
+    assert "again" in remedy
+    assert not (tmp_path / "out.mkv").exists()
+    if as_json:
+        assert said.json.keys() >= KEYS
+        assert said.json["status"] == "unfinished" and said.json["output"] is None
+        assert said.json["segments"] == {"done": 5, "failed": 0, "quarantined": 1}
+    monkeypatch.undo()
+    mended = colorize("--json")
+    assert mended.code == 0
+    assert (mended.json["recomputed_segments"], mended.json["reused_segments"]) == (1, 5)
+
+
+def test_interrupted(
+    colorize: Colorize, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Flow, "fill", interrupted)
+    said = colorize("--json")
+    assert said.code == 130
+    assert said.json.keys() >= KEYS and said.json["status"] == "interrupted"
+    assert said.error[0] == "Error: Interrupted."
+    assert not (tmp_path / "out.mkv").exists()
+    monkeypatch.undo()
+    assert colorize().code == 0
+
+
+# -- errors: two lines, exit 1 ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what", "remedy"),
+    [
+        (["--preset", "grand"], "no preset", "exemplar"),
+        (["--set", "colour=loud"], "colour", "configuration.md"),
+        (["--set", "anchor_interval=0"], "anchor_interval", "range"),
+        (["--set", "merge"], "merge", "key=value"),
+        (["-o", "film.avi"], "film.avi", ".mkv"),
+        (["--shots", "no.csv"], "no.csv", "path"),
+        (["--reference", "no.png@f5"], "no.png", "path"),
+        (["--references", "nowhere"], "nowhere", "stills"),
+        (["--workers", "0"], "--workers", "--help"),
+        (["--colour"], "--colour", "--help"),
+    ],
+)
+def test_what_is_wrong_is_said_in_two_lines(
+    colorize: Colorize,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    arguments: list[str],
+    what: str,
+    remedy: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = colorize(*arguments)
+    assert (said.code, said.out) == (1, "")
+    assert what in said.error[0] and remedy in said.error[1]
+    as_json = colorize(*arguments, "--json")
+    assert as_json.code == 1 and as_json.error == said.error
+    assert as_json.json.keys() >= KEYS and as_json.json["status"] == "error"
+    assert what in as_json.json["error"] and remedy in as_json.json["remedy"]
+    assert not (tmp_path / "out.mkv").exists()
+
+
+@pytest.mark.parametrize("arguments", [["colorize"], ["paint"], ["verify", "out.mkv"]])
+def test_usage(kinecolor: Kinecolor, arguments: list[str]) -> None:
+    said = kinecolor(*arguments)
+    assert said.code == 1
+    assert "--help" in said.error[1]
+
+
+def test_a_stack_trace_with_debug_only(
+    colorize: Colorize, made: FilmRequest, tmp_path: Path
+) -> None:
+    arguments = ["colorize", made.source, "--preset", "grand", "--local", "--debug"]
+    told = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert told.returncode == 1
+    assert "Traceback" in told.stderr and "SettingError" in told.stderr
+
+
+def test_no_reference_says_how_to_get_one(colorize: Colorize) -> None:
+    said = colorize(stills=())
+    assert said.code == 1
+    assert "No colour reference" in said.error[0]
+    assert "Export a frame" in said.error[1] and "--reference" in said.error[1]
+
+
+def test_the_source_is_never_the_output(
+    colorize: Colorize, made: FilmRequest, tmp_path: Path
+) -> None:
+    before = Path(made.source).read_bytes()
+    assert "overwrite the source" in colorize("-o", made.source).error[0]
+    link = tmp_path / "link.mkv"
+    link.symlink_to(made.source)
+    assert "overwrite the source" in colorize("-o", link).error[0]
+    assert Path(made.source).read_bytes() == before
+
+
+@pytest.mark.parametrize("moment", ["f36", "99", "00:00:02:00"])
+def test_a_moment_outside_the_film(colorize: Colorize, made: FilmRequest, moment: str) -> None:
+    still = made.references[0].replace("@f5", f"@{moment}")
+    said = colorize(stills=(still,))
+    assert said.code == 1
+    assert moment in said.error[0] and "outside the film" in said.error[0]
+
+
+def test_references_that_are_none(colorize: Colorize, tmp_path: Path) -> None:
+    text, grey = tmp_path / "text.png", tmp_path / "grey.png"
+    text.write_text("not a picture")
+    Image.new("RGB", (96, 64), (90, 90, 90)).save(grey)
+    assert "not a picture" in colorize(stills=(f"{text}@f5",)).error[0]
+    assert "has no colour" in colorize(stills=(f"{grey}@f5",)).error[0]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no picture in the folder" in colorize("--references", empty, stills=()).error[0]
+
+
+# -- each form of each option ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("moment", "anchor"), [("@f5", 5), ("@0.21", 5), ("@00:00:00:05", 5), ("", 5)]
+)
+def test_when_a_still_was_taken(
+    colorize: Colorize, made: FilmRequest, moment: str, anchor: int
+) -> None:
+    """In every form, and found by its picture where nothing is said."""
+    still = made.references[0].removesuffix("@f5") + moment
+    said = colorize("--json", stills=(still,))
+    assert said.code == 0
+    starts = {row.start for row in latest(paths_of(said), SegmentRow).rows}
+    assert starts == {0, anchor, 10, 24}
+    assert said.json["grey_shots"] == [2, 3]
+
+
+def test_a_folder_of_stills(colorize: Colorize, made: FilmRequest, tmp_path: Path) -> None:
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    for still in made.references:
+        path, _, moment = still.rpartition("@")
+        shutil.copy(path, folder / f"still@{moment}.png")
+    (folder / "notes.txt").write_text("not a still")
+    said = colorize("--references", folder, "--json", stills=())
+    assert said.code == 0 and said.json["grey_shots"] == []
+    starts = {row.start for row in latest(paths_of(said), SegmentRow).rows}
+    assert starts == {0, 5, 10, 17, 24, 30}
+
+
+def test_stills_and_a_folder_together(
+    colorize: Colorize, made: FilmRequest, tmp_path: Path
+) -> None:
+    folder = tmp_path / "stills"
+    folder.mkdir()
+    shutil.copy(made.references[2].partition("@")[0], folder / "c@f30.png")
+    said = colorize("--references", folder, "--json", stills=made.references[:2])
+    assert said.json["grey_shots"] == []
+
+
+def test_the_papers_merge(colorize: Colorize) -> None:
+    said = colorize("--set", "merge=lab", "--json")
+    assert said.code == 0 and said.json["luma_exact"] is False
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_access_copy(colorize: Colorize, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"new folder/copy.{suffix}"
+    said = colorize("-o", out, "--json")
+    assert said.code == 0 and said.json["frames_out"] == FRAMES
+    assert said.json["luma_exact"] is False
+    with av.open(str(out)) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in film.decode(video=0)) == FRAMES
+    assert [each.name for each in out.parent.iterdir() if each.name.startswith(".")] == []
+
+
+def test_the_default_output_is_named_after_the_film(
+    kinecolor: Kinecolor, made: FilmRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert made.shots
+    still = made.references[0]
+    said = kinecolor("colorize", made.source, "--reference", still, "--local", "--json")
+    assert said.json["output"] == str(tmp_path / "film-colour.mkv")
+    assert said.json["work"] == str(tmp_path / "kinecolor-work")
+
+
+# -- shots -----------------------------------------------------------------------------------
+
+
+def test_shots_are_printed_or_written(
+    kinecolor: Kinecolor, colorize: Colorize, made: FilmRequest, tmp_path: Path
+) -> None:
+    printed = kinecolor("shots", made.source)
+    assert printed.code == 0
+    header, *lines = printed.out.splitlines()
+    assert header.startswith("shot,start,end,")
+    assert lines[0].startswith("1,0,") and lines[-1].split(",")[2] == str(FRAMES)
+    written = kinecolor("shots", made.source, "-o", tmp_path / "list.csv")
+    assert written.code == 0 and written.out == ""
+    assert (tmp_path / "list.csv").read_text() == printed.out
+    assert colorize("--shots", tmp_path / "list.csv").code == 0
+
+
+def test_an_edited_list_counts(colorize: Colorize, tmp_path: Path) -> None:
+    edited = tmp_path / "edited.csv"
+    edited.write_text("shot,start,end,enabled,note\n1,0,10,yes,\n2,10,20,no,as it is\n3,20,36,,\n")
+    said = colorize("--shots", edited, "--json")
+    assert said.code == 0 and said.json["shots"] == 3
+    assert said.json["grey_shots"] == [2] and said.json["frames_out"] == FRAMES
+    rows = latest(paths_of(said), ShotRow).rows
+    assert [(row.start, row.end, row.status) for row in rows] == [
+        (0, 10, "done"),
+        (10, 20, "grey"),
+        (20, 36, "done"),
+    ]
+    assert is_grey(tmp_path / "out.mkv") == [10 <= frame < 20 for frame in range(FRAMES)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "problem"),
+    [
+        ("1,0,12\n2,10,24\n3,24,36", 3, "overlap"),
+        ("1,0,10\n2,12,24\n3,24,36", 3, "gap"),
+        ("1,0,10\n2,10,24\n3,24,37", 4, "36 frames"),
+        ("1,0,10\n2,10,24", 3, "ends at 24"),
+        ("1,0,10\n2,ten,24\n3,24,36", 3, "whole number"),
+    ],
+)
+def test_a_list_that_is_wrong_is_refused_with_the_line(
+    colorize: Colorize, tmp_path: Path, lines: str, line: int, problem: str
+) -> None:
+    edited = tmp_path / "edited.csv"
+    edited.write_text(f"shot,start,end\n{lines}\n")
+    said = colorize("--shots", edited)
+    assert said.code == 1
+    assert f"line {line}" in said.error[0] and problem in said.error[0]
+
+
+# -- the other commands ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished(made: FilmRequest) -> FilmRequest:
+    from colorize_core.local import colorize_film
+    from tests.film import quiet
+
+    colorize_film(made, quiet)
+    return made
+
+
+def test_status(kinecolor: Kinecolor, finished: FilmRequest) -> None:
+    work = finished.work
+    folder = next((Path(work) / "films").iterdir())
+    told = [
+        kinecolor("status", work, "--json"),
+        kinecolor("status", folder, "--json"),
+        kinecolor("status", finished.source, "--work", work, "--json"),
+    ]
+    assert {said.code for said in told} == {0}
+    assert told[0].json == told[1].json == told[2].json
+    (film,) = told[0].json["films"]
+    assert (film["title"], film["status"], film["frames"]) == ("film", "published", FRAMES)
+    assert film["segments"] == {"done": 6} and film["output"] == finished.output
+    said = kinecolor("status", work)
+    assert said.code == 0 and "published" in said.out and "6 done" in said.out
+
+
+def test_status_of_nothing(kinecolor: Kinecolor, made: FilmRequest, tmp_path: Path) -> None:
+    for where in (tmp_path, tmp_path / "nowhere", made.source):
+        said = kinecolor("status", where, "--work", tmp_path)
+        assert said.code == 1 and "--work" in said.error[1]
+
+
+def test_verify(kinecolor: Kinecolor, finished: FilmRequest, tmp_path: Path) -> None:
+    said = kinecolor("verify", finished.output, "--against", finished.source)
+    assert said.code == 0
+    assert "exact, every frame" in said.out and "agrees" in said.out
+    as_json = kinecolor("verify", finished.output, "--against", finished.source, "--json")
+    assert as_json.json["ok"] is True and as_json.json["frames_out"] == FRAMES
+
+    tampered = tmp_path / "out.mkv"
+    shutil.copy(finished.output, tampered)
+    shutil.copy(f"{finished.output}.frames.csv", f"{tampered}.frames.csv")
+    data = bytearray(tampered.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    tampered.write_bytes(data)
+    said = kinecolor("verify", tampered, "--against", finished.source)
+    assert said.code == 1 and "is not" in said.error[0]
+
+
+def test_verify_against_another_film(
+    kinecolor: Kinecolor, finished: FilmRequest, tmp_path: Path
+) -> None:
+    from tests.media_factory import write_film
+
+    other = write_film(tmp_path / "other.mkv", MADE, seed=5)
+    said = kinecolor("verify", finished.output, "--against", other, "--json")
+    assert said.code == 1
+    assert json.loads(said.out)["luma_exact"] is False
+    gone = kinecolor("verify", tmp_path / "gone.mkv", "--against", finished.source)
+    assert gone.code == 1 and "gone.mkv" in gone.error[0]
+
+
+def test_doctor(kinecolor: Kinecolor) -> None:
+    said = kinecolor("doctor", "--json")
+    checks = said.json["checks"]
+    assert said.code == int(any(each["required"] and not each["ok"] for each in checks))
+    assert len(kinecolor("doctor").out.splitlines()) >= len(checks)
+
+
+def test_help_lists_every_command(kinecolor: Kinecolor) -> None:
+    for arguments in ([], ["--help"]):
+        said = kinecolor(*arguments)
+        assert said.code == 0
+        assert all(f"\n  {command}" in said.out for command in COMMANDS)
+
+
+def test_it_is_a_program() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "flows.cli", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert told.returncode == 0 and told.stderr == ""
+    assert all(command in told.stdout for command in COMMANDS)
