@@ -14,6 +14,7 @@ from itertools import repeat
 from pathlib import Path
 
 import cv2
+from threadpoolctl import threadpool_limits
 
 from colorize_core import storage
 from colorize_core.chroma_file import decode_chroma, encode_chroma
@@ -40,11 +41,13 @@ from colorize_core.work import (
 
 
 def prepare_process() -> None:
-    """Make this process fit for `perform`: results must not depend on the number of cores.
+    """Make this process fit for `perform`: one thread, whatever the number of cores.
 
-    OpenCV's DIS cuts a picture into as many stripes as it has threads, and its results differ.
+    OpenCV's DIS cuts a picture into as many stripes as it has threads, and its results differ; so
+    may BLAS's. Work is spread over processes instead.
     """
     cv2.setNumThreads(1)
+    threadpool_limits(1)
 
 
 def perform(item: WorkItem) -> Outcome:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from colorize_core import storage
 from colorize_core.engines import catalog
 from colorize_core.engines.contract import ColourStill
 from colorize_core.errors import InputError, ReferenceUnusable
 from colorize_core.film import Film
 from colorize_core.media.decode import FilmReader, SizedReader
+from colorize_core.media.source import SourceInfo
 from colorize_core.references.locate import locate
 from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
 from colorize_core.references.stills import (
@@ -36,8 +39,19 @@ def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress
     shots = read_shots(film, request)
     choices, warnings = _choose_stills(film, request, shots, progress)
     run = FilmRun(film, request, shots, choices, pool, progress)
-    run.warnings += warnings
+    run.warnings += [*_about_source(film.info), *warnings]
     return run
+
+
+def _about_source(info: SourceInfo) -> Iterator[str]:
+    if info.damage is not None:
+        yield f"The source is damaged and its readable part was used: {info.damage}"
+    if info.concealed:
+        yield (
+            f"The source is damaged in {info.concealed} frames, which its decoder could paint over."
+        )
+    if info.has_colour:
+        yield "The source has colour already: it was ignored, and made anew from the luma."
 
 
 def read_shots(film: Film, request: FilmRequest) -> ShotList:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from colorize_core.errors import KinecolorError
+from colorize_core.errors import KinecolorError, Unfinished
+from colorize_core.uris import redact
 from flows.terminal import say_error
 
 app = typer.Typer(
@@ -169,23 +173,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
-    as_json = "--json" in arguments
     try:
         code = app(list(arguments) or ["--help"], standalone_mode=False)
+    except Unfinished as unfinished:  # its summary is printed
+        say_error(unfinished.what, f"Only what failed is done again by: {_typed(arguments)}")
+        return unfinished.exit_code
     except KinecolorError as error:
         if "--debug" in arguments:
-            raise
-        say_error(error.what, error.remedy, as_json=as_json)
-        return error.exit_code
+            traceback.print_exc()
+        return _end(arguments, error.exit_code, "error", error.what, error.remedy)
     except typer.TyperException as error:
-        say_error(error.format_message(), "kinecolor --help shows the commands.", as_json=as_json)
-        return 1
+        remedy = "kinecolor --help shows the commands."
+        return _end(arguments, 1, "error", error.format_message(), remedy)
     except typer.Abort:
         code = INTERRUPTED
     if code == INTERRUPTED:
-        again = "Finished work is kept: run the same command again to go on."
-        say_error("Interrupted.", again, as_json=as_json)
+        remedy = f"Finished work is kept. To go on: {_typed(arguments)}"
+        return _end(arguments, INTERRUPTED, "interrupted", "Interrupted.", remedy)
     return code or 0
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    """The command line again, as a shell takes it."""
+    return redact(shlex.join(["kinecolor", *arguments]))
+
+
+def _end(arguments: Sequence[str], code: int, status: str, what: str, remedy: str) -> int:
+    """Say what ended a command; with ``--json`` as an object with all keys of its result, too."""
+    say_error(what, remedy)
+    if "--json" in arguments:
+        from colorize_core.summary import RunSummary
+
+        keys = RunSummary.model_fields if arguments[0] == "colorize" else ()
+        said = {"status": status, "error": what, "remedy": remedy}
+        print(json.dumps(dict.fromkeys(keys) | said))
+    return code
 
 
 if __name__ == "__main__":

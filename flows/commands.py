@@ -65,7 +65,7 @@ def colorize(request: FilmRequest, where: Where, *, as_json: bool, debug: bool) 
     """Colorize a film and say what came of it.
 
     Raises:
-        Unfinished: segments failed (with `as_json` an exit, once the summary was printed).
+        Unfinished: segments failed. With `as_json` the summary was printed.
     """
     if not as_json:
         _say_summary(_run(request, where, debug=debug))
@@ -75,8 +75,7 @@ def colorize(request: FilmRequest, where: Where, *, as_json: bool, debug: bool) 
             summary = _run(request, where, debug=debug)
         except Unfinished as unfinished:
             write(RunSummary.model_validate(unfinished.summary).model_dump_json())
-            say_error(unfinished.what, unfinished.remedy, as_json=False)
-            raise typer.Exit(unfinished.exit_code) from unfinished
+            raise
         write(summary.model_dump_json())
 
 
@@ -179,7 +178,6 @@ def verify(output: str, against: str, *, as_json: bool) -> None:
         say_error(
             f"{output} is not {against} in colour: {found.problems[0]}",
             "Make the film again with kinecolor colorize; finished work is used again.",
-            as_json=False,
         )
         raise typer.Exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -84,15 +83,12 @@ class Terminal:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def say_error(what: str, remedy: str, *, as_json: bool) -> None:
-    """One line of what, one line of what to do, on standard error; with `as_json` the same as an
-    object on standard output, for the program that reads it."""
+def say_error(what: str, remedy: str) -> None:
+    """One line of what, one line of what to do, on standard error."""
     console = Console(stderr=True, highlight=False)
     console.print(f"Error: {what}", style="bold red", markup=False, soft_wrap=True)
     if remedy:
         console.print(remedy, markup=False, soft_wrap=True)
-    if as_json:
-        print(json.dumps({"status": "error", "error": what, "remedy": remedy}))
 
 
 @contextmanager

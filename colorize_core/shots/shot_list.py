@@ -137,7 +137,8 @@ def read_csv(data: bytes, frames: int) -> ShotList:
     """The list in `data`, which has to tile a film of `frames` frames exactly.
 
     Separated by commas, semicolons or tabs, whatever the header line uses; with or without a byte
-    order mark; blank lines are passed over.
+    order mark; blank lines are passed over. Shots are numbered anew in their order, so that a row
+    may be deleted, or be there twice, where shots were merged or split.
 
     Raises:
         ShotListError: with the number of the line that is wrong, and how.
@@ -194,10 +195,8 @@ def _columns(line: int, header: Sequence[str]) -> Mapping[str, int]:
 
 
 def _shot(line: int, fields: Mapping[str, str], before: Shot | None, frames: int) -> Shot:
-    number, start, end = (_number(line, name, fields[name]) for name in REQUIRED)
-    due = before.number + 1 if before else 1
-    if number != due:
-        raise _error(line, f"shot {number} stands where shot {due} is due")
+    _, start, end = (_number(line, name, fields[name]) for name in REQUIRED)
+    number = before.number + 1 if before else 1
     _check_place(line, number, start, before)
     if end <= start:
         raise _error(line, f"shot {number} ends at {end}, not after its start at {start}")

@@ -33,8 +33,8 @@ class Said:
     def error(self) -> tuple[str, str]:
         """The two lines of an error: what, and what to do."""
         assert "Traceback" not in self.err
-        at = self.err.rindex("Error: ")
-        what, remedy = self.err[at:].splitlines()
+        what, remedy = self.err.splitlines()[-2:]
+        assert what.startswith("Error: ") and remedy
         return what, remedy
 
 

@@ -97,7 +97,7 @@ def test_the_columns_for_people_are_read() -> None:
             "shot,start,end\n1,0,24\n2,24,39\n",
             "line 3: the last shot ends at 39, but the film at 40",
         ),
-        ("shot,start,end\n2,24,40\n1,0,24\n", "line 2: shot 2 stands where shot 1 is due"),
+        ("shot,start,end\n2,24,40\n1,0,24\n", "line 2: the first shot starts at 24, not at 0"),
         ("shot,start,end\n1,0,2.5\n", "line 2: end is “2.5”, not a whole number"),
         ("shot,start,end\n1,-1,40\n", "line 2: start is “-1”, not a whole number"),
         ("shot,start,end\n1,0,٤٠\n", "line 2: end is “٤٠”, not a whole number"),
@@ -162,3 +162,13 @@ def test_any_list_survives_its_file(cuts: set[int], rows: list) -> None:
         )
     )
     assert read_csv(write_csv(shots, timeline(100)), 100) == shots
+
+
+def test_merged_and_split_rows_are_numbered_anew() -> None:
+    data = b"shot,start,end\n1,0,10\n4,10,20\n5,20,30\n5,30,40\n"
+    assert [(s.number, s.span.start) for s in read_csv(data, 40)] == [
+        (1, 0),
+        (2, 10),
+        (3, 20),
+        (4, 30),
+    ]
