@@ -1,38 +1,49 @@
-"""How the colours of some frames are stored: a ZIP of 16-bit PNGs, one a frame, each with its CRC.
+"""How the colours of some frames are stored: Parquet, a row a frame, each page with its checksum.
 
-PNG channels are a*, b* and confidence. One step of a* or b* is 1/32, an eighth of a step of 10-bit
-chroma, so that storing loses nothing that a master could show.
+a* and b* are in steps of 1/32, an eighth of a step of 10-bit chroma, so that storing loses nothing
+that a master could show. Samples are stored as differences along the row, which compress well.
 """
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Sequence
+from typing import Any
 
-import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from colorize_core.engines.contract import Chroma
 from colorize_core.errors import ObjectDamaged
 
 _STEPS = 32.0  # per unit of a* or b*
-_OFFSET = 128.0  # a* and b* lie in [-128, 128)
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # same colours, same bytes
+_SCHEMA = pa.schema(
+    [
+        pa.field("height", pa.int32(), nullable=False),
+        pa.field("width", pa.int32(), nullable=False),
+        # int16 [height, width, 2] and uint8 [height, width], little-endian, differences along rows
+        pa.field("ab", pa.binary(), nullable=False),
+        pa.field("confidence", pa.binary(), nullable=False),
+    ],
+    metadata={b"kinecolor.ab_steps": b"32", b"kinecolor.confidence_steps": b"255"},
+)
 
 
 def encode_chroma(colours: Sequence[Chroma]) -> bytes:
     """The bytes that hold `colours`, in order. Same colours, same bytes."""
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for i, chroma in enumerate(colours):
-            planes = np.empty((*chroma.confidence.shape, 3), np.uint16)
-            scaled = (chroma.ab + _OFFSET) * _STEPS
-            planes[..., :2] = np.rint(np.clip(scaled, 0, 2 * _OFFSET * _STEPS - 1))
-            planes[..., 2] = np.rint(np.clip(chroma.confidence, 0, 1) * 255)
-            _, png = cv2.imencode(".png", planes, (cv2.IMWRITE_PNG_COMPRESSION, 1))
-            archive.writestr(zipfile.ZipInfo(f"{i:05d}.png", _EPOCH), png.tobytes())
-    return out.getvalue()
+    rows = [_row(chroma) for chroma in colours]
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_pylist(rows, schema=_SCHEMA),
+        sink,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+    )
+    return sink.getvalue().to_pybytes()
 
 
 def decode_chroma(data: bytes, name: str) -> list[Chroma]:
@@ -42,18 +53,45 @@ def decode_chroma(data: bytes, name: str) -> list[Chroma]:
         ObjectDamaged: the bytes are not what `encode_chroma` wrote.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return [_decode(archive.read(entry)) for entry in sorted(archive.namelist())]
-    except (zipfile.BadZipFile, ValueError, cv2.error) as error:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        if not file.schema_arrow.equals(_SCHEMA):
+            raise ValueError("not the columns of stored colours")
+        colours = [_chroma(row) for row in file.read(use_threads=False).to_pylist()]
+        if not colours:
+            raise ValueError("no frames")
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise ObjectDamaged(
-            f"The stored colours {name} are damaged.",
-            "Run the same command again: they are remade.",
+            f"The stored colours {name} are damaged.", "Run the same command again."
         ) from error
+    return colours
 
 
-def _decode(png: bytes) -> Chroma:
-    planes = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    if planes is None or planes.dtype != np.uint16 or planes.ndim != 3 or planes.shape[2] != 3:
-        raise ValueError("not a chroma picture")
-    ab = planes[..., :2].astype(np.float32) / np.float32(_STEPS) - np.float32(_OFFSET)
-    return Chroma(ab, planes[..., 2].astype(np.float32) / np.float32(255))
+def _row(chroma: Chroma) -> dict[str, Any]:
+    height, width = chroma.confidence.shape
+    ab = np.rint(np.clip(chroma.ab, -128, 127) * _STEPS).astype("<i2")
+    confidence = np.rint(np.clip(chroma.confidence, 0, 1) * 255).astype(np.uint8)
+    return {
+        "height": height,
+        "width": width,
+        "ab": _differences(ab).tobytes(),
+        "confidence": _differences(confidence).tobytes(),
+    }
+
+
+def _differences(samples: NDArray[Any]) -> NDArray[Any]:
+    """Each sample less its left neighbour, modulo its width in bits."""
+    found = samples.copy()
+    found[:, 1:] -= samples[:, :-1]
+    return found
+
+
+def _chroma(row: dict[str, Any]) -> Chroma:
+    shape = row["height"], row["width"]
+    if min(shape) < 1:
+        raise ValueError("no picture")
+    ab = np.frombuffer(row["ab"], "<i2").reshape(*shape, 2)
+    confidence = np.frombuffer(row["confidence"], np.uint8).reshape(shape)
+    return Chroma(
+        np.cumsum(ab, axis=1, dtype=np.int16).astype(np.float32) / np.float32(_STEPS),
+        np.cumsum(confidence, axis=1, dtype=np.uint8).astype(np.float32) / np.float32(255),
+    )

@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -193,8 +194,24 @@ def _still(ref: StillRef, rotation: int) -> ColourStill:
     return ColourStill(ref.digest, still.lab, ref.frame)
 
 
-def _reader(film: FilmRef) -> FilmReader:
-    return FilmReader(film.source, _timeline(film.timeline))
+_open: dict[FilmRef, FilmReader] = {}
+
+
+@contextmanager
+def _reader(film: FilmRef) -> Iterator[FilmReader]:
+    """A reader of the film. It stays open for the next item, which often wants frames that this
+    one has decoded; an item that fails takes it along."""
+    reader = _open.pop(film, None)
+    for other in [_open.pop(each) for each in list(_open)]:
+        other.__exit__(None, None, None)
+    if reader is None:
+        reader = FilmReader(film.source, _timeline(film.timeline)).__enter__()
+    try:
+        yield reader
+    except BaseException:
+        reader.__exit__(None, None, None)
+        raise
+    _open[film] = reader
 
 
 def _anchor(uri: str, size: tuple[int, int]) -> Chroma:

@@ -8,8 +8,8 @@ Under a work root (any URI)::
       thumbnails.gray      every frame's luma, 32 × 18 bytes, one after the other
       shots.csv            the shot list, for people to read and edit
       references/<digest>.png   colour stills, as they are used
-      anchors/<digest>.zip      the colours of one anchor
-      segments/<digest>.zip     the colours of one segment's frames
+      anchors/<digest>.parquet   the colours of one anchor
+      segments/<digest>.parquet  the colours of one segment's frames
       chunks/<digest>.mkv       one shot's finished frames
       manifest/<table>-<version>.parquet
       report/index.html
@@ -97,10 +97,10 @@ class FilmPaths:
         return self._object("references", digest, ".png")
 
     def anchor(self, digest: str) -> str:
-        return self._object("anchors", digest, ".zip")
+        return self._object("anchors", digest, ".parquet")
 
     def segment(self, digest: str) -> str:
-        return self._object("segments", digest, ".zip")
+        return self._object("segments", digest, ".parquet")
 
     def chunk(self, digest: str) -> str:
         return self._object("chunks", digest, ".mkv")

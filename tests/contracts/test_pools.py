@@ -63,7 +63,7 @@ def test_every_item_ends_with_its_own_outcome(pool: Pool, items: list[ChunkItem]
 
 
 def test_an_error_is_the_items_own(pool: Pool, items: list[ChunkItem], tmp_path: Path) -> None:
-    bad = replace(items[0], colours=(str(tmp_path / "nothing.zip"),))
+    bad = replace(items[0], colours=(str(tmp_path / "nothing.parquet"),))
     futures = [pool.submit(item) for item in (items[1], bad, items[2])]
     assert isinstance(futures[0].result(60), Outcome)
     with pytest.raises(ObjectMissing):

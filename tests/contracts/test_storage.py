@@ -142,7 +142,7 @@ def test_a_file_is_uploaded_once(store: str, tmp_path: Path) -> None:
 
 def test_bytes_of_any_size_are_uploaded_once(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage, "SMALL_OBJECT_BYTES", 10)
-    uri = storage.join(store, "segments", "s.zip")
+    uri = storage.join(store, "segments", "s.parquet")
     assert storage.upload_if_absent(b"more than ten bytes", uri)
     assert not storage.upload_if_absent(b"other", uri)
     assert storage.read(uri) == b"more than ten bytes"

@@ -63,7 +63,7 @@ def command(request: FilmRequest) -> list[str]:
 
 
 def segments(request: FilmRequest) -> int:
-    return sum(1 for _ in Path(request.work).glob("films/*/segments/*.zip"))
+    return sum(1 for _ in Path(request.work).glob("films/*/segments/*.parquet"))
 
 
 def kill_at(request: FilmRequest, count: int) -> None:

@@ -37,7 +37,7 @@ def done(row: SegmentRow) -> SegmentRow:
         {
             **row.model_dump(),
             "status": "done",
-            "uri": f"segments/{'ef' * 32}.zip",
+            "uri": f"segments/{'ef' * 32}.parquet",
             "digest": "01" * 32,
             "bytes": 1234,
             "frames": 24,
