@@ -63,14 +63,14 @@ class CarrySettings(BaseModel):
         description="How far from the expected place look-alikes are sought, in cells.",
     )
     recall_softness: float = Field(
-        1.5,
+        0.8,
         gt=0,
         le=100,
         description="Patch distance (L* units) by which a look-alike may be worse than the best "
         "one before its weight falls to 0.6. Large washes colours out, small makes them flicker.",
     )
     recall_nearness: float = Field(
-        0.3,
+        0.8,
         ge=0,
         le=10,
         description="Patch distance that one recall cell away from the expected place counts for. "
