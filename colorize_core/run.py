@@ -148,19 +148,20 @@ class FilmRun:
     def _find_segment(
         self, work: ShotWork, segment: Segment, item: SegmentItem
     ) -> SegmentRow | None:
+        size = storage.size(item.output)
+        if size is None:
+            return None
         known = self._known_segments.get(self.film.paths.relative(item.output))
+        if known and known.status == "done":
+            if (size, storage.sha256(item.output)) == (known.bytes, known.digest):
+                return segment_row(self, work, segment, status="done", like=known)
+            self._remake(item.output)
+            return None
         try:
-            data = storage.read(item.output) if storage.exists(item.output) else None
-            if data is None:
-                return None
-            stored = describe_colours(data, item.output)
-            if known and known.status == "done" and known.digest != stored.digest:
-                raise ObjectDamaged(f"{item.output} is not what was written.", "")
+            stored = describe_colours(storage.read(item.output), item.output)
         except ObjectDamaged:
             self._remake(item.output)
             return None
-        if known and known.status == "done":
-            return segment_row(self, work, segment, status="done", like=known)
         return segment_row(self, work, segment, status="done", stored=stored)
 
     def _is_whole(self, uri: str) -> bool:

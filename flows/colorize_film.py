@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize_core.request import FilmRequest, check_request
 from tasks import stages
-from tasks.cluster import worker_pool
+from tasks.cluster import check_cluster, worker_pool
 
 SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough to keep it busy
 
@@ -37,6 +37,7 @@ def colorize_film(
         KinecolorError: with what is wrong and what to do.
     """
     check_request(request)
+    check_cluster(ray_address)
     film = stages.ingest(request)
     with worker_pool(ray_address, workers) as pool:
         run = stages.plan(film, request, pool)

@@ -71,7 +71,8 @@ class DemoFilm:
 
 
 def make_demo_film(folder: Path, progress: Callable[[int, int], None] | None = None) -> DemoFilm:
-    """Writes film, truth and stills into `folder` (made if need be), the same every time.
+    """Writes film, truth and stills into `folder` (made if need be), the same every time. Where
+    all are there they are taken as they are: each appears under its name once it is whole.
 
     Args:
         progress: called with (frames done, frames in all).
@@ -83,6 +84,9 @@ def make_demo_film(folder: Path, progress: Callable[[int, int], None] | None = N
     still_folder.mkdir(parents=True, exist_ok=True)
     film, truth = folder / "film.mp4", folder / "truth.mkv"
     stills = tuple(_stills(still_folder))
+    made = DemoFilm(film, truth, still_folder, stills, FRAMES, len(SCENES))
+    if all(path.exists() for path in (film, truth, *(still.path for still in stills))):
+        return made
     paths = {still.frame: still.path for still in stills}
     with _whole_file(film, "mp4") as grey, _whole_file(truth, "matroska") as colour:
         screen = _picture_stream(grey, "libx264", "yuv420p", {"preset": "fast", "crf": "16"})
@@ -100,7 +104,7 @@ def make_demo_film(folder: Path, progress: Callable[[int, int], None] | None = N
         grey.mux(screen.encode(None))
         grey.mux(speaker.encode(None))
         colour.mux(exact.encode(None))
-    return DemoFilm(film, truth, still_folder, stills, FRAMES, len(SCENES))
+    return made
 
 
 def measure(result: Path, truth: Path) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,31 @@ if TYPE_CHECKING:
 
 # Nothing large crosses: results are small values.
 OBJECT_STORE_BYTES = 150 * 2**20
+CONNECT_TIMEOUT_S = 10.0
+
+
+def check_cluster(address: str | None) -> None:
+    """Refuse at once a cluster that is asked for, here or by ``RAY_ADDRESS``, and is not there.
+
+    Raises:
+        ClusterUnavailable: a ``ray://`` address, or nothing listens there.
+    """
+    address = _asked_for(address)
+    if address is None:
+        return
+    if address.startswith("ray://"):
+        raise ClusterUnavailable(
+            "kinecolor joins a cluster as a driver; ray:// is Ray's client protocol.",
+            "Run on a machine of the cluster and give --ray HOST:6379 (or --ray auto).",
+        )
+    host, colon, port = address.rpartition(":")
+    if not colon:  # "auto"
+        return
+    # Ray itself tries for more than two minutes, and says so in its own words.
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise _unavailable(address) from error
 
 
 @contextmanager
@@ -28,7 +54,8 @@ def worker_pool(address: str | None, workers: int | None) -> Iterator[RayPool]:
         ClusterUnavailable: an address that was asked for does not answer. Never a private
             cluster in its place.
     """
-    address = address or os.environ.get("RAY_ADDRESS") or None
+    check_cluster(address)
+    address = _asked_for(address)
     if "ray" not in sys.modules:
         _set_environment(private=address is None)
     # Ray reads its environment when it is imported.
@@ -70,16 +97,19 @@ def _join(address: str | None) -> None:
             **quiet,
         )
         return
-    if address.startswith("ray://"):
-        raise ClusterUnavailable(
-            "kinecolor joins a cluster as a driver; ray:// is Ray's client protocol.",
-            "Run on a machine of the cluster and give --ray HOST:6379 (or --ray auto).",
-        )
     try:
         ray.init(address=address, **quiet)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise ClusterUnavailable(
-            f"No Ray cluster answers at {address}.",
-            "Start one (ray start --head), give another --ray ADDRESS, or leave it out to use this "
-            "machine alone.",
-        ) from error
+        raise _unavailable(address) from error
+
+
+def _asked_for(address: str | None) -> str | None:
+    return address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _unavailable(address: str) -> ClusterUnavailable:
+    return ClusterUnavailable(
+        f"No Ray cluster answers at {address}.",
+        "Start one (ray start --head), give another --ray ADDRESS, or leave it out to use this "
+        "machine alone.",
+    )

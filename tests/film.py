@@ -65,3 +65,8 @@ def scanned_film(folder: Path, frames: int) -> ScannedFilm:
     )
     film = open_film(request, quiet)
     return ScannedFilm(film, FilmRef(film.info, film.paths.timeline))
+
+
+def stored_segments(request: FilmRequest) -> int:
+    """How many segments are in the work root by now, whole."""
+    return sum(1 for _ in Path(request.work).glob("films/*/segments/[!.]*"))

@@ -18,7 +18,7 @@ from colorize_core.manifest.schema import FilmRow, SegmentRow
 from colorize_core.paths import FilmPaths, film_ids
 from colorize_core.request import FilmRequest
 from tests.conftest import ROOT
-from tests.film import film_request, quiet
+from tests.film import film_request, quiet, stored_segments
 
 pytestmark = pytest.mark.xdist_group("killed")
 
@@ -62,10 +62,6 @@ def command(request: FilmRequest) -> list[str]:
     ]
 
 
-def segments(request: FilmRequest) -> int:
-    return sum(1 for _ in Path(request.work).glob("films/*/segments/*.parquet"))
-
-
 def kill_at(request: FilmRequest, count: int) -> None:
     """Start the run as a program and kill it once `count` segments are there."""
     program = subprocess.Popen(
@@ -75,14 +71,14 @@ def kill_at(request: FilmRequest, count: int) -> None:
     )
     try:
         deadline = time.monotonic() + TIMEOUT_S
-        while segments(request) < count:
+        while stored_segments(request) < count:
             assert program.poll() is None and time.monotonic() < deadline
             time.sleep(0.002)
     finally:
         program.kill()
         ended = program.wait(TIMEOUT_S)
     assert ended == -signal.SIGKILL
-    assert count <= segments(request) < SEGMENTS
+    assert count <= stored_segments(request) < SEGMENTS
 
 
 def is_finished(request: FilmRequest, undisturbed: FilmRequest) -> None:
@@ -114,7 +110,7 @@ def test_killed_while_colorizing(
 ) -> None:
     kill_at(request_here, count)
     assert not Path(request_here.output).exists()
-    found = segments(request_here)
+    found = stored_segments(request_here)
     summary = colorize_film(request_here, quiet)
     assert (summary.reused_segments, summary.recomputed_segments) == (found, SEGMENTS - found)
     is_finished(request_here, undisturbed)

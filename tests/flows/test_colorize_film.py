@@ -1,0 +1,208 @@
+"""The flow on a real Ray and a real Prefect server, started as people start it: by the program."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from colorize_core.local import colorize_film
+from colorize_core.manifest.read import latest
+from colorize_core.manifest.schema import SegmentRow
+from colorize_core.paths import FilmPaths
+from colorize_core.request import FilmRequest
+from colorize_core.summary import RunSummary
+from tests.conftest import ROOT
+from tests.film import film_request, quiet, stored_segments
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
+
+TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run of the program over a film: what was asked for and what it said."""
+
+    request: FilmRequest
+    summary: RunSummary
+    driver: int
+
+
+def program(request: FilmRequest, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """`kinecolor colorize`, as a process that leads a session of its own."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "flows.cli", "colorize", request.source),
+            *("-o", request.output, "--work", request.work, "--shots", str(request.shots)),
+            *(part for still in request.references for part in ("--reference", still)),
+            *arguments,
+            "--json",
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_HOME": str(Path(request.work).parent / "prefect"), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background jobs, such as a test run may be, hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it started."""
+    if process.poll() is None:
+        family = [psutil.Process(process.pid)]
+        family += family[0].children(recursive=True)
+        for each in family:
+            each.kill()
+    process.communicate(timeout=TIMEOUT_S)
+
+
+def completed(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and standard error of a process that ends by itself."""
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        end(process)
+    assert out.count("\n") == 1, out + err
+    return process.returncode, json.loads(out), err
+
+
+def digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, ray_cluster: str, prefect_server: str
+) -> Finished:
+    request = film_request(tmp_path_factory.mktemp("finished"))
+    process = program(request, "--ray", ray_cluster, PREFECT_API_URL=prefect_server)
+    code, said, err = completed(process)
+    assert code == 0, err
+    return Finished(request, RunSummary.model_validate(said), process.pid)
+
+
+def test_published_with_the_same_bytes_as_in_one_process(
+    finished: Finished, tmp_path: Path
+) -> None:
+    summary = finished.summary
+    assert (summary.status, summary.luma_exact) == ("published", True)
+    assert (summary.frames_in, summary.frames_out, summary.shots) == (36, 36, 3)
+    assert (summary.recomputed_segments, summary.reused_segments) == (6, 0)
+    places = {"output": str(tmp_path / "out.mkv"), "work": str(tmp_path / "work")}
+    colorize_film(finished.request.model_copy(update=places), quiet)
+    assert digest(finished.request.output) == digest(places["output"])
+
+
+def test_the_clusters_workers_made_the_segments(finished: Finished) -> None:
+    paths = FilmPaths(finished.summary.work, Path(finished.summary.film).name)
+    workers = {int(row.worker or 0) for row in latest(paths, SegmentRow).rows}
+    assert workers and workers.isdisjoint({0, finished.driver, os.getpid()})
+    assert not any(psutil.pid_exists(worker) for worker in workers)
+
+
+def test_what_prefect_shows(finished: Finished, prefect_server: str) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    with SyncPrefectClient(prefect_server) as client:
+        (flow_run,) = client.read_flow_runs()
+        tasks = {each.name: each.state_name for each in client.read_task_runs()}
+        artifacts = {each.key: each for each in client.read_artifacts()}
+    assert flow_run.state_name == "Completed"
+    assert set(tasks) == {
+        "ingest · scan the source",
+        "plan · choose references",
+        "shot 0001 · 10 frames",
+        "shot 0002 · 14 frames",
+        "shot 0003 · 12 frames",
+        "deliver · join, verify, publish",
+    }
+    assert set(tasks.values()) == {"Completed"}
+    film = Path(finished.summary.film).name
+    assert artifacts[f"{film}-colorize"].type == "progress"
+    assert artifacts[f"{film}-colorize"].data == 100
+    table = artifacts[f"{film}-segments"]
+    assert table.type == "table" and isinstance(table.data, str)
+    rows = json.loads(table.data)
+    assert [row["segment"] for row in rows] == [
+        f"{i:04d}-{j:04d}" for i in (1, 2, 3) for j in (1, 2)
+    ]
+    assert {row["status"] for row in rows} == {"done"}
+    said = artifacts[f"{film}-summary"]
+    assert said.type == "markdown" and "36 in, 36 out" in str(said.data)
+
+
+# -- what is not there -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "what"),
+    [
+        (("--ray", "127.0.0.1:9"), {}, "No Ray cluster answers at 127.0.0.1:9."),
+        ((), {"RAY_ADDRESS": "127.0.0.1:9"}, "No Ray cluster answers at 127.0.0.1:9."),
+        (("--ray", "ray://127.0.0.1:10001"), {}, "ray:// is Ray's client protocol"),
+        ((), {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "No Prefect server answers"),
+    ],
+)
+def test_what_is_asked_for_and_not_there_is_an_error(
+    tmp_path: Path,
+    prefect_server: str,
+    arguments: tuple[str, ...],
+    variables: dict[str, str],
+    what: str,
+) -> None:
+    request = film_request(tmp_path)
+    process = program(request, *arguments, **{"PREFECT_API_URL": prefect_server, **variables})
+    code, said, err = completed(process)
+    assert (code, said["status"]) == (1, "error")
+    assert what in said["error"] and said["remedy"]
+    assert err.splitlines()[-2:] == [f"Error: {said['error']}", said["remedy"]]
+    assert not Path(request.work, "films").exists()
+
+
+# -- Ctrl-C ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_everything(tmp_path: Path) -> Iterator[tuple[FilmRequest, subprocess.Popen[str]]]:
+    """A run with a Ray and a Prefect server of its own, and many segments to make."""
+    request = film_request(tmp_path, "anchor_interval=1")
+    process = program(request, "--set", "anchor_interval=1", "--workers", "1")
+    yield request, process
+    end(process)
+
+
+def test_ctrl_c(own_everything: tuple[FilmRequest, subprocess.Popen[str]]) -> None:
+    request, process = own_everything
+    deadline = time.monotonic() + TIMEOUT_S
+    while stored_segments(request) < 2:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("raylet" in each.name() for each in family)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130, err
+    assert json.loads(out)["status"] == "interrupted"
+    assert "Finished work is kept" in err and "Traceback" not in err
+    assert psutil.wait_procs(family, timeout=20)[1] == []
+    assert not Path(request.output).exists()
+
+    summary = colorize_film(request, quiet)
+    assert summary.reused_segments >= 2
+    assert summary.recomputed_segments + summary.reused_segments == 33
+    assert summary.status == "published"
