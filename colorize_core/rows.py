@@ -40,87 +40,80 @@ def versions() -> str:
     return json.dumps(found)
 
 
-def segment_row(
-    run: FilmRun,
-    work: ShotWork,
-    segment: Segment,
-    status: SegmentStatus = "pending",
-    *,
-    outcome: Outcome | None = None,
-    stored: Stored | None = None,
-    like: SegmentRow | None = None,
-    error: Exception | None = None,
-) -> SegmentRow:
-    """The row of a segment.
-
-    Args:
-        outcome: what made it in this run. stored: its object, found by name, made by a run that
-            did not live to say so. like: the row of the run that made it.
-        error: why it failed.
-    """
-    paths, timeline = run.film.paths, run.film.timeline
+def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRow:
+    """The row of a segment before its work. One that stays grey has nothing to wait for."""
+    paths, pts = run.film.paths, run.film.timeline.pts
     _, item = work.segments[segment.index]
-    fields = {
-        "film": paths.film,
-        "shot": segment.shot,
-        "segment": segment.index + 1,
-        "start": segment.span.start,
-        "end": segment.span.end,
-        "start_pts": int(timeline.pts[segment.span.start]),
-        "last_pts": int(timeline.pts[segment.span.end - 1]),
-        "start_anchor": segment.start_anchor,
-        "end_anchor": segment.end_anchor,
-        "references": tuple(still.digest for still in work.choice.stills),
-        "prompt": work.shot.prompt,
-        "reference_part": run.parts.reference,
-        "anchors_part": run.parts.anchors,
-        "interpolation_part": run.parts.interpolation,
-        "config_digest": run.config_digest,
-        "seed": run.request.config.seed,
-        "status": status,
-        "grey": item is None,
-    }
-    if item is not None:
-        fields |= {
-            "start_anchor_object": paths.relative(item.start),
-            "end_anchor_object": paths.relative(item.end),
-            "uri": paths.relative(item.output),
-        }
-    if like is not None:
-        made = [
-            "attempts",
-            "digest",
-            "bytes",
-            "frames",
-            "worker",
-            "node",
-            "device",
-            "seconds",
-            "peak_memory_bytes",
-        ]
-        made += ["confidence", "computed_in_run"]
-        fields |= {name: getattr(like, name) for name in made}
-    if outcome is not None:
-        fields |= {
-            "attempts": outcome.attempts,
-            "worker": outcome.worker,
-            "node": outcome.node,
-            "device": outcome.device,
-            "seconds": outcome.seconds,
-            "peak_memory_bytes": outcome.peak_memory_bytes,
-            "computed_in_run": run.id,
-        }
-        stored = outcome.stored[0]
-    if stored is not None:
-        fields |= {
-            "digest": stored.digest,
-            "bytes": stored.bytes,
-            "frames": stored.frames,
-            "confidence": stored.confidence,
-        }
-    if error is not None:
-        fields |= {"error_class": type(error).__name__, "error": as_text(error)}
-    return SegmentRow.model_validate(fields)
+    return SegmentRow(
+        film=paths.film,
+        shot=segment.shot,
+        segment=segment.index + 1,
+        start=segment.span.start,
+        end=segment.span.end,
+        start_pts=int(pts[segment.span.start]),
+        last_pts=int(pts[segment.span.end - 1]),
+        start_anchor=segment.start_anchor,
+        end_anchor=segment.end_anchor,
+        start_anchor_object=paths.relative(item.start) if item else None,
+        end_anchor_object=paths.relative(item.end) if item else None,
+        references=tuple(still.digest for still in work.choice.stills),
+        prompt=work.shot.prompt,
+        reference_part=run.parts.reference,
+        anchors_part=run.parts.anchors,
+        interpolation_part=run.parts.interpolation,
+        config_digest=run.config_digest,
+        seed=run.request.config.seed,
+        status="pending" if item else "done",
+        grey=item is None,
+        uri=paths.relative(item.output) if item else None,
+    )
+
+
+def found_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
+    """`row` with the object that a run made which did not live to record it."""
+    return _changed(
+        row,
+        status="done",
+        digest=stored.digest,
+        bytes=stored.bytes,
+        frames=stored.frames,
+        confidence=stored.confidence,
+    )
+
+
+def made_segment(row: SegmentRow, run: FilmRun, outcome: Outcome) -> SegmentRow:
+    """`row` with what this run made."""
+    return _changed(
+        found_segment(row, outcome.stored[0]),
+        attempts=outcome.attempts,
+        worker=outcome.worker,
+        node=outcome.node,
+        device=outcome.device,
+        seconds=outcome.seconds,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        computed_in_run=run.id,
+    )
+
+
+def known_segment(row: SegmentRow, before: SegmentRow) -> SegmentRow:
+    """`row` with what the run recorded that made its object."""
+    return _changed(row, **{name: getattr(before, name) for name in _OF_THE_WORK})
+
+
+def failed_segment(row: SegmentRow, status: SegmentStatus, error: Exception) -> SegmentRow:
+    """`row` with why it failed."""
+    name = type(error).__name__
+    return _changed(row, status=status, error_class=name, error=as_text(error))
+
+
+_OF_THE_WORK = (
+    *("status", "attempts", "digest", "bytes", "frames", "worker", "node", "device", "seconds"),
+    *("peak_memory_bytes", "confidence", "computed_in_run"),
+)
+
+
+def _changed(row: SegmentRow, **fields: object) -> SegmentRow:
+    return SegmentRow.model_validate(row.model_dump() | fields)
 
 
 def shot_row(

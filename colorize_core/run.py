@@ -23,7 +23,15 @@ from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.plan import Segment
 from colorize_core.request import FilmRequest
-from colorize_core.rows import film_row, segment_row, shot_row
+from colorize_core.rows import (
+    failed_segment,
+    film_row,
+    found_segment,
+    known_segment,
+    made_segment,
+    planned_segment,
+    shot_row,
+)
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.work import FilmRef, Outcome, Pool, Progress, SegmentItem, Stored, WorkItem
@@ -87,7 +95,7 @@ class FilmRun:
         self.ledger.begin(
             film_row(self, "running"),
             [shot_row(self, work, "pending") for work in self.shots],
-            [segment_row(self, work, each) for work in self.shots for each, _ in work.segments],
+            [planned_segment(self, work, each) for work in self.shots for each, _ in work.segments],
         )
         for stage in self._frames_done:
             self._advance(stage, 0)
@@ -117,7 +125,7 @@ class FilmRun:
             CommitLost: another run has taken this film over.
             CancelledError: the pool was closed.
         """
-        rows = {each.index: segment_row(self, work, each) for each, _ in work.segments}
+        rows = {each.index: planned_segment(self, work, each) for each, _ in work.segments}
         missing = self._find_segments(work, rows)
         self.ledger.update_segments(rows.values())
         errors = self._make_anchors(work, [item for _, item in missing])
@@ -135,8 +143,8 @@ class FilmRun:
         missing = []
         for segment, item in work.segments:
             if item is None:
-                rows[segment.index] = segment_row(self, work, segment, status="done")
-            elif found := self._find_segment(work, segment, item):
+                continue
+            if found := self._find_segment(rows[segment.index], item):
                 rows[segment.index] = found
                 with self._lock:
                     self.reused += 1
@@ -145,16 +153,14 @@ class FilmRun:
         self._advance("colorize", sum(r.end - r.start for r in rows.values() if r.status == "done"))
         return missing
 
-    def _find_segment(
-        self, work: ShotWork, segment: Segment, item: SegmentItem
-    ) -> SegmentRow | None:
+    def _find_segment(self, row: SegmentRow, item: SegmentItem) -> SegmentRow | None:
         size = storage.size(item.output)
         if size is None:
             return None
         known = self._known_segments.get(self.film.paths.relative(item.output))
         if known and known.status == "done":
             if (size, storage.sha256(item.output)) == (known.bytes, known.digest):
-                return segment_row(self, work, segment, status="done", like=known)
+                return known_segment(row, known)
             self._remake(item.output)
             return None
         try:
@@ -162,7 +168,7 @@ class FilmRun:
         except ObjectDamaged:
             self._remake(item.output)
             return None
-        return segment_row(self, work, segment, status="done", stored=stored)
+        return found_segment(row, stored)
 
     def _is_whole(self, uri: str) -> bool:
         """Whether stored colours are there and can be read; damaged ones are removed."""
@@ -203,16 +209,17 @@ class FilmRun:
         ready = []
         for segment, item in missing:
             if error := errors.get(item.start) or errors.get(item.end):
-                rows[segment.index] = segment_row(self, work, segment, "failed", error=error)
+                rows[segment.index] = failed_segment(rows[segment.index], "failed", error)
             else:
                 ready.append(item)
         by_id = {segment.id: segment for segment, _ in missing}
         for item, ended in self._each_done(ready):
             segment = by_id[item.segment]
+            row = rows[segment.index]
             row = (
-                segment_row(self, work, segment, "quarantined", error=ended)
+                failed_segment(row, "quarantined", ended)
                 if isinstance(ended, Exception)
-                else segment_row(self, work, segment, "done", outcome=ended)
+                else made_segment(row, self, ended)
             )
             rows[segment.index] = row
             self.ledger.update_segments([row])

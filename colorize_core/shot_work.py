@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from colorize_core.config import RunConfig
@@ -65,53 +66,60 @@ def work_of_shot(
         grey = tuple(_chunk(paths, film, config, shot.number, run, ()) for run in runs)
         return ShotWork(shot, choice, (), tuple((each, None) for each in plan.segments), grey)
 
-    names = {
+    anchors = {
         frame: anchor_name(source, shot.span, frame, choice.stills, anchor_facts, config)
         for frame in plan.anchors
     }
-    segment_names = {
+    names = {
         each.index: segment_name(
             source,
             each.span,
-            (names[each.start_anchor], names[each.end_anchor]),
+            (anchors[each.start_anchor], anchors[each.end_anchor]),
             segment_facts,
             config,
         )
         for each in plan.segments
     }
-    anchors = tuple(
-        AnchorsItem(
-            film,
-            config,
-            shot.number,
-            shot.span,
-            group,
-            choice.stills,
-            tuple(paths.anchor(names[frame]) for frame in group),
-        )
-        for group in group_anchors(plan.anchors, marks, ANCHORS_IN_ONE_ITEM)
-    )
-    segments = tuple(
-        (
-            each,
-            SegmentItem(
+    uris = {frame: paths.anchor(name) for frame, name in anchors.items()}
+    return ShotWork(
+        shot,
+        choice,
+        tuple(
+            AnchorsItem(
                 film,
                 config,
-                each.id,
-                each.reads,
-                each.span,
-                paths.anchor(names[each.start_anchor]),
-                paths.anchor(names[each.end_anchor]),
-                paths.segment(segment_names[each.index]),
-            ),
-        )
-        for each in plan.segments
+                shot.number,
+                shot.span,
+                group,
+                choice.stills,
+                tuple(uris[frame] for frame in group),
+            )
+            for group in group_anchors(plan.anchors, marks, ANCHORS_IN_ONE_ITEM)
+        ),
+        tuple(
+            (each, _segment(film, config, each, uris, paths.segment(names[each.index])))
+            for each in plan.segments
+        ),
+        tuple(
+            _chunk(paths, film, config, shot.number, run, [names[each.index] for each in run])
+            for run in runs
+        ),
     )
-    chunks = tuple(
-        _chunk(paths, film, config, shot.number, run, [segment_names[each.index] for each in run])
-        for run in runs
+
+
+def _segment(
+    film: FilmRef, config: RunConfig, segment: Segment, anchors: Mapping[int, str], output: str
+) -> SegmentItem:
+    return SegmentItem(
+        film,
+        config,
+        segment.id,
+        segment.reads,
+        segment.span,
+        anchors[segment.start_anchor],
+        anchors[segment.end_anchor],
+        output,
     )
-    return ShotWork(shot, choice, anchors, segments, chunks)
 
 
 def _chunk(
@@ -120,7 +128,7 @@ def _chunk(
     config: RunConfig,
     shot: int,
     run: tuple[Segment, ...],
-    segments: tuple[str, ...] | list[str],
+    segments: Sequence[str],
 ) -> ChunkItem:
     span = FrameSpan(run[0].span.start, run[-1].span.end)
     name = chunk_name(film.source.digest, span, segments, config.merge)
