@@ -113,7 +113,7 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
     info = item.film.source
     form = master_format(info, item.config.merge)
-    merger = Merger(info, item.config.merge)
+    merger = Merger(info, item.config.merge, item.config.lab_dither)
     written = 0
     with tempfile.TemporaryDirectory() as folder, _reader(item.film) as reader:
         path = Path(folder) / "chunk.mkv"

@@ -50,6 +50,13 @@ class RunConfig(BaseModel):
         description="How chroma meets the source: exact_luma keeps its Y' plane bit for bit; "
         "lab keeps its L* (the paper's form, for evaluation).",
     )
+    lab_dither: float = Field(
+        default=0.7,
+        ge=0,
+        le=10,
+        description="Amplitude (units of a* and b*) of the dither that merge=lab adds to chroma. "
+        "0: smooth colours over an 8-bit grey show combs in their histograms (CDC). Large: noise.",
+    )
     seed: int = Field(
         default=42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42)."
     )

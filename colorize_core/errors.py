@@ -1,6 +1,7 @@
 """The one exception tree. Each class says who may try again and how the program ends.
 
-Every error is two lines for a person: ``what`` happened, and ``remedy``, what to do about it.
+Every error is two lines for a person: ``what`` happened, and ``remedy``, what to do about it. They
+go to logs, manifests and servers, so secrets in URLs are taken out of them.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from typing import ClassVar
+
+from colorize_core.redact import redact
 
 
 class Retry(Enum):
@@ -27,9 +30,9 @@ class KinecolorError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what, remedy)
-        self.what = what
-        self.remedy = remedy
+        self.what = redact(what)
+        self.remedy = redact(remedy)
+        super().__init__(self.what, self.remedy)
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.remedy}" if self.remedy else self.what
@@ -184,5 +187,5 @@ class VerificationFailed(KinecolorError):
 
 def as_text(error: BaseException) -> str:
     """One line for a manifest: the class and what happened, at most 500 characters."""
-    what = error.what if isinstance(error, KinecolorError) else str(error)
+    what = error.what if isinstance(error, KinecolorError) else redact(str(error))
     return f"{type(error).__name__}: {' '.join(what.split())}"[:500]

@@ -161,5 +161,6 @@ def _scan_into(paths: FilmPaths, request: FilmRequest, progress: Progress) -> No
     storage.put_if_absent(paths.shots_csv, write_csv(shots, line))
     # Last: a film is there once its record is.
     name = request.title
-    record = FilmRecord(title=name.rpartition(".")[0] or name, source=found.info)
+    info = found.info.model_copy(update={"uri": storage.redact(found.info.uri)})
+    record = FilmRecord(title=name.rpartition(".")[0] or name, source=info)
     storage.put_if_absent(paths.film_json, record.model_dump_json(indent=2).encode())

@@ -43,10 +43,15 @@ class Merger:
 
     Args:
         info: of the film. merge: the form, as above.
+        dither: for `lab`, the amplitude in units of a* and b* of a triangular dither, the same in
+            every frame. Smooth chroma over an 8-bit grey leaves combs in the histograms of R'G'B'
+            once that is rounded to 8 bits; dither takes them out, as in any requantisation.
     """
 
-    def __init__(self, info: SourceInfo, merge: Merge) -> None:
+    def __init__(self, info: SourceInfo, merge: Merge, dither: float = 0.0) -> None:
         self._form = master_format(info, merge)
+        draw = np.random.default_rng(0).random((2, info.height, info.width, 2), np.float32)
+        self._dither = np.float32(dither) * (draw[0] - draw[1]) if dither else None
         self._code = coding(self._form.tags, self._form.depth)
 
     def finish(self, luma: Samples, chroma: Chroma | None) -> Planes:
@@ -67,6 +72,8 @@ class Merger:
 
     def _with_lstar(self, luma: Samples, chroma: Chroma | None) -> Planes:
         lstar, ab = self._lstar(luma), self._full_size(luma, chroma)
+        if self._dither is not None and chroma is not None:
+            ab = ab + self._dither
         planes = Planes(*(np.empty(luma.shape, np.uint16) for _ in range(3)))
         for rows in _bands(*luma.shape):
             rgb = lab_to_srgb(np.dstack([lstar[rows], ab[rows]]))

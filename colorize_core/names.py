@@ -53,7 +53,9 @@ def segment_name(
     )
 
 
-def chunk_name(source: str, span: FrameSpan, segments: Sequence[str], merge: str) -> str:
+def chunk_name(
+    source: str, span: FrameSpan, segments: Sequence[str], config: RunConfig
+) -> str:
     """`segments` are the names of the segments whose colours go in; none means grey."""
     return digest_of(
         {
@@ -61,7 +63,8 @@ def chunk_name(source: str, span: FrameSpan, segments: Sequence[str], merge: str
             "source": source,
             "span": [span.start, span.end],
             "segments": list(segments),
-            "merge": merge,
+            "merge": config.merge,
+            "dither": config.lab_dither if config.merge == "lab" else 0,
             "version": MERGE_VERSION,
         }
     )

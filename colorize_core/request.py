@@ -26,7 +26,7 @@ class FilmRequest(BaseModel):
     )
     references_dir: str | None = Field(default=None, description="A folder of colour stills.")
     shots: str | None = Field(
-        None, description="A shot list (CSV) that takes the place of the film's."
+        default=None, description="A shot list (CSV) that takes the place of the film's."
     )
     config: RunConfig = Field(default=RunConfig(), description="Everything that changes a pixel.")
     accept_damage: bool = Field(

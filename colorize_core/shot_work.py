@@ -131,6 +131,6 @@ def _chunk(
     segments: Sequence[str],
 ) -> ChunkItem:
     span = FrameSpan(run[0].span.start, run[-1].span.end)
-    name = chunk_name(film.source.digest, span, segments, config.merge)
+    name = chunk_name(film.source.digest, span, segments, config)
     colours = tuple(paths.segment(each) for each in segments)
     return ChunkItem(film, config, shot, span, colours, paths.chunk(name))

@@ -28,9 +28,10 @@ import fsspec  # noqa: TID251  this is the one place
 
 from colorize_core import storage_local
 from colorize_core.errors import ObjectMissing, UnsafeStore
+from colorize_core.redact import redact
 from colorize_core.storage_failures import RetriedFile, http_status, tried
 from colorize_core.storage_local import TEMPORARY
-from colorize_core.uris import join, local_path, name_of, normalise, parent, redact, scheme
+from colorize_core.uris import join, local_path, name_of, normalise, parent, scheme
 
 __all__ = [
     "check_exclusive",

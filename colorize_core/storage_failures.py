@@ -20,7 +20,7 @@ from colorize_core.errors import (
     StorageUnavailable,
     UnsafeStore,
 )
-from colorize_core.uris import redact
+from colorize_core.redact import redact
 
 T = TypeVar("T")
 

@@ -10,8 +10,6 @@ from urllib.request import url2pathname
 from colorize_core.errors import InputError
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)(?:::[A-Za-z][A-Za-z0-9+.\-]*)*://")
-_USER_INFO = re.compile(r"(?<=://)[^/@\s]+@")
-_QUERY = re.compile(r"(\w+://[^\s?]+)\?\S+")
 
 
 def local_path(uri: str) -> Path | None:
@@ -63,8 +61,3 @@ def scheme(uri: str) -> str:
     """The protocol that `uri` is opened with; "file" for a local path."""
     found = _URL.match(uri)
     return found[1].lower() if found else "file"
-
-
-def redact(text: str) -> str:
-    """`text` without what could be a secret in its URLs: user info and query strings."""
-    return _QUERY.sub(r"\1?…", _USER_INFO.sub("***@", text))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from colorize_core.errors import KinecolorError, Unfinished
-from colorize_core.uris import redact
+from colorize_core.redact import redact
 from flows.terminal import say_error
 
 app = typer.Typer(

@@ -54,6 +54,16 @@ def film_request(
     )
 
 
+def command_line(request: FilmRequest) -> list[str]:
+    """`kinecolor` and this, without settings, asks for the same."""
+    return [
+        "colorize",
+        request.source,
+        *("-o", request.output, "--work", request.work, "--shots", str(request.shots)),
+        *(part for still in request.references for part in ("--reference", still)),
+    ]
+
+
 def scanned_film(folder: Path, frames: int) -> ScannedFilm:
     """One shot of `frames` frames."""
     source = write_film(folder / "one.mkv", MADE, frames=frames, scenes=())

@@ -95,3 +95,16 @@ def test_422_is_averaged_across_only() -> None:
     sited = at_chroma_sites(np.dstack([columns, rows]), (2, 1), 1)
     assert sited.shape == (9, 6, 2)
     assert np.array_equal(sited[..., 1], rows[:, :6])
+
+
+def test_dither_is_still_and_leaves_lstar_and_grey_alone() -> None:
+    info = info_of(width=96, height=64)
+    luma, chroma = still(96, 64, 8), uniform(18, 12, 48, 32)
+    plain = Merger(info, "lab").finish(luma, chroma)
+    merger = Merger(info, "lab", dither=0.7)
+    first, second = merger.finish(luma, chroma), merger.finish(luma, chroma)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    moved = np.abs(first.cb.astype(int) - plain.cb.astype(int))
+    assert 0 < moved.mean() < 4  # of 1024
+    grey = merger.finish(luma, None)
+    assert (grey.cb == 512).all() and (grey.cr == 512).all()

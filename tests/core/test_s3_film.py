@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from colorize_core.request import FilmRequest
 from colorize_core.summary import RunSummary
 from colorize_core.verify import verify_film
 from tests.film import film_request, quiet
+
+pytestmark = pytest.mark.xdist_group("s3-film")
 
 BUCKET = "s3://archive"
 KEY, SECRET = "AKIDNOBODYMAYSEE", "a-secret-that-nobody-may-see"
@@ -79,10 +82,11 @@ def finished(s3: s3fs.S3FileSystem, tmp_path_factory: pytest.TempPathFactory) ->
 
 def _objects(store: s3fs.S3FileSystem, folder: str) -> dict[str, bytes]:
     """Every object below a folder, read; tables as the text that is in them."""
-    found = {name: store.cat_file(name) for name in store.find(folder)}
-    for name in [name for name in found if name.endswith(".parquet")]:
-        with store.open(name) as file:
-            found[name] += str(pq.read_table(file).to_pylist()).encode()
+    found: dict[str, bytes] = {}
+    for name in store.find(folder):
+        data = storage.read(f"s3://{name}")
+        table = pq.read_table(io.BytesIO(data)) if name.endswith(".parquet") else None
+        found[name] = data + (str(table.to_pylist()).encode() if table else b"")
     return found
 
 
@@ -111,8 +115,8 @@ def test_the_second_run_makes_nothing(finished: Finished, s3: s3fs.S3FileSystem)
 
 def test_no_secret_is_written(finished: Finished, s3: s3fs.S3FileSystem, tmp_path: Path) -> None:
     """Neither of the environment nor of a signed URL."""
-    signed = s3.sign(finished.request.source)
-    assert "X-Amz-Signature" in signed or "Signature=" in signed
+    signed = str(s3.sign(finished.request.source))
+    assert "Signature=" in signed
     places = {"work": storage.join(BUCKET, "signed"), "output": str(tmp_path / "out.mkv")}
     colorize_film(finished.request.model_copy(update={"source": signed, **places}), quiet)
     objects = _objects(s3, "archive/work") | _objects(s3, "archive/signed")

@@ -14,6 +14,20 @@ from colorize_core.request import FilmRequest
 from flows.cli import run
 from tests.film import film_request
 
+KEYS = {  # of the object that `kinecolor colorize --json` prints
+    "status",
+    "output",
+    "work",
+    "frames_in",
+    "frames_out",
+    "shots",
+    "segments",
+    "recomputed_segments",
+    "reused_segments",
+    "seconds",
+    "luma_exact",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Said:
@@ -49,7 +63,8 @@ def kinecolor(capfd: pytest.CaptureFixture[str]) -> Kinecolor:
     def call(*arguments: str | Path) -> Said:
         capfd.readouterr()
         code = run([str(each) for each in arguments])
-        return Said(code, *capfd.readouterr())
+        printed = capfd.readouterr()
+        return Said(code, printed.out, printed.err)
 
     return call
 

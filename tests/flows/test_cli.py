@@ -1,44 +1,25 @@
-"""The command line as a person or a program uses it: exit codes, JSON, the two lines of an error,
-and each form of each option. Films of many kinds are in test_cli_sources.py."""
+"""`kinecolor colorize` as a person or a program uses it: how it ends, and each form of each option.
+Errors are in test_cli_errors.py, films of many kinds in test_cli_sources.py."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import av
 import pytest
-from PIL import Image
 
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.paths import FilmPaths
 from colorize_core.request import FilmRequest
-from tests.conftest import ROOT
 from tests.film import MADE, SCENES
-from tests.flows.conftest import Colorize, Kinecolor, Said
+from tests.flows.conftest import KEYS, Colorize, Kinecolor, Said
 
 pytestmark = pytest.mark.xdist_group("cli")
 
-KEYS = {
-    "status",
-    "output",
-    "work",
-    "frames_in",
-    "frames_out",
-    "shots",
-    "segments",
-    "recomputed_segments",
-    "reused_segments",
-    "seconds",
-    "luma_exact",
-}
 FRAMES = sum(SCENES)
-COMMANDS = ("colorize", "shots", "status", "verify", "demo", "doctor")
 
 
 def paths_of(said: Said) -> FilmPaths:
@@ -134,100 +115,6 @@ def test_interrupted(
     assert not (tmp_path / "out.mkv").exists()
     monkeypatch.undo()
     assert colorize().code == 0
-
-
-# -- errors: two lines, exit 1 ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "what", "remedy"),
-    [
-        (["--preset", "grand"], "no preset", "exemplar"),
-        (["--set", "colour=loud"], "colour", "configuration.md"),
-        (["--set", "anchor_interval=0"], "anchor_interval", "range"),
-        (["--set", "merge"], "merge", "key=value"),
-        (["-o", "film.avi"], "film.avi", ".mkv"),
-        (["--shots", "no.csv"], "no.csv", "path"),
-        (["--reference", "no.png@f5"], "no.png", "path"),
-        (["--references", "nowhere"], "nowhere", "stills"),
-        (["--workers", "0"], "--workers", "--help"),
-        (["--colour"], "--colour", "--help"),
-    ],
-)
-def test_what_is_wrong_is_said_in_two_lines(
-    colorize: Colorize,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    arguments: list[str],
-    what: str,
-    remedy: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    said = colorize(*arguments)
-    assert (said.code, said.out) == (1, "")
-    assert what in said.error[0] and remedy in said.error[1]
-    as_json = colorize(*arguments, "--json")
-    assert as_json.code == 1 and as_json.error == said.error
-    assert as_json.json.keys() >= KEYS and as_json.json["status"] == "error"
-    assert what in as_json.json["error"] and remedy in as_json.json["remedy"]
-    assert not (tmp_path / "out.mkv").exists()
-
-
-@pytest.mark.parametrize("arguments", [["colorize"], ["paint"], ["verify", "out.mkv"]])
-def test_usage(kinecolor: Kinecolor, arguments: list[str]) -> None:
-    said = kinecolor(*arguments)
-    assert said.code == 1
-    assert "--help" in said.error[1]
-
-
-def test_a_stack_trace_with_debug_only(made: FilmRequest) -> None:
-    arguments = ["colorize", made.source, "--preset", "grand", "--local", "--debug"]
-    told = subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-    )
-    assert told.returncode == 1
-    assert "Traceback" in told.stderr and "SettingError" in told.stderr
-
-
-def test_no_reference_says_how_to_get_one(colorize: Colorize) -> None:
-    said = colorize(stills=())
-    assert said.code == 1
-    assert "No colour reference" in said.error[0]
-    assert "Export a frame" in said.error[1] and "--reference" in said.error[1]
-
-
-def test_the_source_is_never_the_output(
-    colorize: Colorize, made: FilmRequest, tmp_path: Path
-) -> None:
-    before = Path(made.source).read_bytes()
-    assert "overwrite the source" in colorize("-o", made.source).error[0]
-    link = tmp_path / "link.mkv"
-    link.symlink_to(made.source)
-    assert "overwrite the source" in colorize("-o", link).error[0]
-    assert Path(made.source).read_bytes() == before
-
-
-@pytest.mark.parametrize("moment", ["f36", "99", "00:00:02:00"])
-def test_a_moment_outside_the_film(colorize: Colorize, made: FilmRequest, moment: str) -> None:
-    still = made.references[0].replace("@f5", f"@{moment}")
-    said = colorize(stills=(still,))
-    assert said.code == 1
-    assert moment in said.error[0] and "outside the film" in said.error[0]
-
-
-def test_references_that_are_none(colorize: Colorize, tmp_path: Path) -> None:
-    text, grey = tmp_path / "text.png", tmp_path / "grey.png"
-    text.write_text("not a picture")
-    Image.new("RGB", (96, 64), (90, 90, 90)).save(grey)
-    assert "not a picture" in colorize(stills=(f"{text}@f5",)).error[0]
-    assert "has no colour" in colorize(stills=(f"{grey}@f5",)).error[0]
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert "no picture in the folder" in colorize("--references", empty, stills=()).error[0]
 
 
 # -- each form of each option ----------------------------------------------------------------
@@ -349,94 +236,3 @@ def test_a_list_that_is_wrong_is_refused_with_the_line(
     said = colorize("--shots", edited)
     assert said.code == 1
     assert f"line {line}" in said.error[0] and problem in said.error[0]
-
-
-# -- the other commands ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def finished(made: FilmRequest) -> FilmRequest:
-    from colorize_core.local import colorize_film
-    from tests.film import quiet
-
-    colorize_film(made, quiet)
-    return made
-
-
-def test_status(kinecolor: Kinecolor, finished: FilmRequest) -> None:
-    work = finished.work
-    folder = next((Path(work) / "films").iterdir())
-    told = [
-        kinecolor("status", work, "--json"),
-        kinecolor("status", folder, "--json"),
-        kinecolor("status", finished.source, "--work", work, "--json"),
-    ]
-    assert {said.code for said in told} == {0}
-    assert told[0].json == told[1].json == told[2].json
-    (film,) = told[0].json["films"]
-    assert (film["title"], film["status"], film["frames"]) == ("film", "published", FRAMES)
-    assert film["segments"] == {"done": 6} and film["output"] == finished.output
-    said = kinecolor("status", work)
-    assert said.code == 0 and "published" in said.out and "6 done" in said.out
-
-
-def test_status_of_nothing(kinecolor: Kinecolor, made: FilmRequest, tmp_path: Path) -> None:
-    for where in (tmp_path, tmp_path / "nowhere", made.source):
-        said = kinecolor("status", where, "--work", tmp_path)
-        assert said.code == 1 and "--work" in said.error[1]
-
-
-def test_verify(kinecolor: Kinecolor, finished: FilmRequest, tmp_path: Path) -> None:
-    said = kinecolor("verify", finished.output, "--against", finished.source)
-    assert said.code == 0
-    assert "exact, every frame" in said.out and "agrees" in said.out
-    as_json = kinecolor("verify", finished.output, "--against", finished.source, "--json")
-    assert as_json.json["ok"] is True and as_json.json["frames_out"] == FRAMES
-
-    tampered = tmp_path / "out.mkv"
-    shutil.copy(finished.output, tampered)
-    shutil.copy(f"{finished.output}.frames.csv", f"{tampered}.frames.csv")
-    data = bytearray(tampered.read_bytes())
-    data[len(data) // 2] ^= 0x10
-    tampered.write_bytes(data)
-    said = kinecolor("verify", tampered, "--against", finished.source)
-    assert said.code == 1 and "is not" in said.error[0]
-
-
-def test_verify_against_another_film(
-    kinecolor: Kinecolor, finished: FilmRequest, tmp_path: Path
-) -> None:
-    from tests.media_factory import write_film
-
-    other = write_film(tmp_path / "other.mkv", MADE, seed=5)
-    said = kinecolor("verify", finished.output, "--against", other, "--json")
-    assert said.code == 1
-    assert json.loads(said.out)["luma_exact"] is False
-    gone = kinecolor("verify", tmp_path / "gone.mkv", "--against", finished.source)
-    assert gone.code == 1 and "gone.mkv" in gone.error[0]
-
-
-def test_doctor(kinecolor: Kinecolor) -> None:
-    said = kinecolor("doctor", "--json")
-    checks = said.json["checks"]
-    assert said.code == int(any(each["required"] and not each["ok"] for each in checks))
-    assert len(kinecolor("doctor").out.splitlines()) >= len(checks)
-
-
-def test_help_lists_every_command(kinecolor: Kinecolor) -> None:
-    for arguments in ([], ["--help"]):
-        said = kinecolor(*arguments)
-        assert said.code == 0
-        assert all(f"\n  {command}" in said.out for command in COMMANDS)
-
-
-def test_it_is_a_program() -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "flows.cli", "--help"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=ROOT,
-    )
-    assert told.returncode == 0 and told.stderr == ""
-    assert all(command in told.stdout for command in COMMANDS)

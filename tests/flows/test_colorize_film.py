@@ -24,7 +24,7 @@ from colorize_core.paths import FilmPaths
 from colorize_core.request import FilmRequest
 from colorize_core.summary import RunSummary
 from tests.conftest import ROOT
-from tests.film import film_request, quiet, stored_segments
+from tests.film import command_line, film_request, quiet, stored_segments
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
@@ -43,13 +43,7 @@ class Finished:
 def program(request: FilmRequest, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """`kinecolor colorize`, as a process that leads a session of its own."""
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "flows.cli", "colorize", request.source),
-            *("-o", request.output, "--work", request.work, "--shots", str(request.shots)),
-            *(part for still in request.references for part in ("--reference", still)),
-            *arguments,
-            "--json",
-        ],
+        [sys.executable, "-m", "flows.cli", *command_line(request), *arguments, "--json"],
         cwd=ROOT,
         env={**os.environ, "PREFECT_HOME": str(Path(request.work).parent / "prefect"), **variables},
         stdout=subprocess.PIPE,

@@ -18,7 +18,7 @@ from colorize_core.manifest.schema import FilmRow, SegmentRow
 from colorize_core.paths import FilmPaths, film_ids
 from colorize_core.request import FilmRequest
 from tests.conftest import ROOT
-from tests.film import film_request, quiet, stored_segments
+from tests.film import command_line, film_request, quiet, stored_segments
 
 pytestmark = pytest.mark.xdist_group("killed")
 
@@ -53,13 +53,7 @@ def request_here(undisturbed: FilmRequest, tmp_path: Path) -> FilmRequest:
 
 
 def command(request: FilmRequest) -> list[str]:
-    return [
-        "colorize",
-        request.source,
-        *("-o", request.output, "--work", request.work, "--shots", str(request.shots)),
-        *(part for still in request.references for part in ("--reference", still)),
-        *("--set", SETTING, "--local"),
-    ]
+    return [*command_line(request), "--set", SETTING, "--local"]
 
 
 def kill_at(request: FilmRequest, count: int) -> None:

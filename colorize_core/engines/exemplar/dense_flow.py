@@ -26,7 +26,7 @@ class DenseFlow:
     """DIS optical flow (Kroeger et al., ECCV 2016), the same bytes on every machine size."""
 
     def __init__(self, settings: CarrySettings) -> None:
-        # DIS cuts a picture into one stripe for each OpenCV thread, and its result differs with them.
+        # DIS cuts a picture into one stripe for each OpenCV thread, and its result depends on them
         cv2.setNumThreads(1)
         self._dis = cv2.DISOpticalFlow.create(_PRESETS[settings.flow_preset])
 
@@ -65,4 +65,6 @@ def inconsistency(flow: F32, reverse: F32, grid: F32) -> F32:
     height, width = flow.shape[:2]
     limit = np.array([width - 1, height - 1], np.float32)
     outside = moved - np.clip(moved, 0, limit)
-    return np.einsum("hwc,hwc->hw", error, error) + np.einsum("hwc,hwc->hw", outside, outside)
+    squares = np.einsum("hwc,hwc->hw", error, error)
+    squares += np.einsum("hwc,hwc->hw", outside, outside)
+    return squares

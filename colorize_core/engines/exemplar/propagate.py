@@ -41,7 +41,7 @@ class Walk:
         self._settings = settings
         self._flow = flow
         self._source = chroma
-        self._source_byte = to_byte(lstar)
+        self._source_lstar = np.ascontiguousarray(lstar)
         self._grid = identity(lstar.shape)
         self._coords = self._grid
         self._error = np.zeros(lstar.shape, np.float32)
@@ -57,26 +57,31 @@ class Walk:
         self._error = sampled(self._error, self._grid + back) + error
         self._coords = compose(self._coords, back, self._grid)
         if self._settings.drift_correction:
-            warped = sampled(self._source_byte, self._coords).astype(np.uint8)
+            warped = to_byte(sampled(self._source_lstar, self._coords))
             drift = self._flow.between(frame, warped)
             self._coords = compose(self._coords, drift, self._grid)
 
     def carried(self) -> Carried:
         """The source's colours on the frame that the walk stands on."""
         half = np.float32(self._settings.consistency_px**2)
-        confidence = sampled(self._source.confidence, self._coords) / (1 + self._error / half)
+        confidence = sampled(self._source.confidence, self._coords)
+        confidence /= 1 + self._error / half
         return Carried(Chroma(sampled(self._source.ab, self._coords), confidence), self._coords)
 
 
 def precision(chroma: Chroma, doubt: float) -> F32:
     """The inverse of a colour's expected squared error, 1 where confidence is 1."""
-    return 1 / (1 + np.float32(doubt) * (1 - chroma.confidence))
+    return np.reciprocal(1 + np.float32(doubt) * (1 - chroma.confidence)).astype(np.float32)
 
 
 def blend(votes: Sequence[tuple[Chroma, F32]]) -> Chroma:
     """Weighted mean of colours; the best confidence among them."""
-    weights = sum(weight for _, weight in votes) + np.float32(1e-6)
-    ab = sum(weight[..., None] * chroma.ab for chroma, weight in votes) / weights[..., None]
+    ab = np.zeros_like(votes[0][0].ab)
+    weights = np.full(ab.shape[:2], 1e-6, np.float32)
+    for chroma, weight in votes:
+        ab += weight[..., None] * chroma.ab
+        weights += weight
+    ab /= weights[..., None]
     return Chroma(ab, np.maximum.reduce([chroma.confidence for chroma, _ in votes]))
 
 
@@ -112,4 +117,5 @@ def _expected(carried: Carried, features: F32) -> F32:
     scale = np.array([columns / width, rows / height], np.float32)
     place = (resized(carried.coords, (columns, rows)) + np.float32(0.5)) * scale - np.float32(0.5)
     offset = blurred((place - grid) * trust[..., None], _EXPECTATION_SIDE)
-    return grid + offset / blurred(trust, _EXPECTATION_SIDE)[..., None]
+    offset /= blurred(trust, _EXPECTATION_SIDE)[..., None]
+    return grid + offset

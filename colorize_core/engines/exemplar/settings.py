@@ -13,22 +13,23 @@ class CarrySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     working_pixels: int = Field(
-        102_480,
+        default=102_480,
         ge=1_024,
         le=4_194_304,
         description="Frames are brought to about this many pixels (427 × 240). More finds "
         "finer motion and costs in proportion; far fewer loses small things.",
     )
     flow_preset: Literal["ultrafast", "fast", "medium"] = Field(
-        "medium", description="OpenCV's preset of DIS optical flow. The faster ones lose 1 dB."
+        default="medium",
+        description="OpenCV's preset of DIS optical flow. The faster ones lose 1 dB.",
     )
     drift_correction: bool = Field(
-        True,
+        default=True,
         description="Measure at each step the flow that is left between the warped source and "
         "the frame. Without it, long walks slide off the things that they follow.",
     )
     consistency_px: float = Field(
-        1.2,
+        default=1.2,
         gt=0,
         le=100,
         description="Forward–backward error, summed along the walk as squares, in working "
@@ -36,41 +37,41 @@ class CarrySettings(BaseModel):
         "are right give way to look-alikes.",
     )
     doubt: float = Field(
-        15.0,
+        default=15.0,
         ge=0,
         le=1000,
         description="How many times larger the squared colour error is where confidence is 0 than "
         "where it is 1: the weight of a carried colour is 1 / (1 + doubt · (1 − confidence)).",
     )
     recall_weight: float = Field(
-        0.08,
+        default=0.08,
         ge=0,
         le=10,
         description="Weight of colours recalled from look-alike places of the source, beside 1 for "
         "a carried colour of full confidence. 0 leaves holes where flow fails.",
     )
     recall_cell_px: int = Field(
-        4,
+        default=4,
         ge=1,
         le=64,
         description="Side of the cells that are compared for look-alikes, in working pixels. "
-        "The cost falls with its fourth power; large cells wash small things out.",
+        "The cost falls with its square; large cells wash small things out.",
     )
     recall_reach: int = Field(
-        8,
+        default=8,
         ge=1,
         le=64,
         description="How far from the expected place look-alikes are sought, in cells.",
     )
     recall_softness: float = Field(
-        0.8,
+        default=0.8,
         gt=0,
         le=100,
         description="Patch distance (L* units) by which a look-alike may be worse than the best "
         "one before its weight falls to 0.6. Large washes colours out, small makes them flicker.",
     )
     recall_nearness: float = Field(
-        0.8,
+        default=0.8,
         ge=0,
         le=10,
         description="Patch distance that one recall cell away from the expected place counts for. "

@@ -1,0 +1,185 @@
+"""Colours of one frame carried through a sequence: the command line against chained flow.
+
+    python -m tests.benchmarks.propagation --sequences ../shared/footage/davis [--quick]
+
+Each folder of `--sequences` holds ``frames/*.jpg``. A sequence is turned grey (8 bits, L* only),
+the true colours of its middle frame are the only reference, and both ways go from file to file.
+PSNR in R'G'B', float, range 255, mean over all other frames; CDC (TCVC) over all frames, 8 bits;
+seconds after start-up. `--quick` takes 25 frames about the middle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+from PIL import Image
+
+from colorize_core.engines.contract import F32
+from colorize_core.media.color import lab_to_srgb, rgb_from_ycbcr, srgb_to_lab
+from colorize_core.media.probe import scan
+from tests.benchmarks.chained_flow import colorize_by_chained_flow
+
+U8 = NDArray[np.uint8]
+QUICK_FRAMES = 25
+CDC_STEPS = (1, 2, 4)
+HEADER = f"{'':16s}    psnr chained    grey      cdc  chained  seconds chained  speed"
+FORMATS = ("8.2f", "8.2f", "8.2f", "9.6f", "9.6f", "8.1f", "8.1f", "7.2f")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one sequence. `speed` is in units of chained flow's."""
+
+    psnr: float
+    psnr_chained: float
+    psnr_grey: float
+    cdc: float
+    cdc_chained: float
+    seconds: float
+    seconds_chained: float
+    speed: float
+
+
+def lab_of(rgb: U8) -> F32:
+    return srgb_to_lab(rgb.astype(np.float32) / np.float32(255))
+
+
+def grey_of(rgb: U8) -> U8:
+    """The 8-bit grey of a picture's L*, ``[H, W]``."""
+    lab = lab_of(rgb)
+    lab[..., 1:] = 0
+    return np.rint(np.clip(lab_to_srgb(lab)[..., 1], 0, 1) * 255).astype(np.uint8)
+
+
+def write_grey(path: Path, frames: Sequence[U8]) -> None:
+    with av.open(str(path), "w", format="matroska") as container:
+        stream = cast(VideoStream, container.add_stream("ffv1", rate=Fraction(24)))
+        stream.height, stream.width = frames[0].shape
+        stream.pix_fmt = "gray"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="gray")))
+        container.mux(stream.encode(None))
+
+
+def read_rgb(path: Path) -> Iterator[F32]:
+    """R'G'B' [0, 255] float32 ``[H, W, 3]`` of each frame of a master in 4:4:4."""
+    tags = scan(str(path)).info.tags
+    with av.open(str(path)) as container:
+        for frame in container.decode(video=0):
+            codes = frame.to_ndarray(format="yuv444p10le").astype(np.uint16)
+            yield rgb_from_ycbcr(np.moveaxis(codes, 0, 2), tags, 10) * 255
+
+
+def psnr(found: F32, truth: U8) -> float:
+    return 10 * np.log10(255**2 / np.square(found - truth.astype(np.float32)).mean())
+
+
+def histogram(rgb: F32) -> NDArray[np.float64]:
+    """``[3, 256]``, each channel's sum 1."""
+    levels = np.rint(rgb).astype(np.uint8).reshape(-1, 3)
+    counts = [np.bincount(levels[:, channel], minlength=256) for channel in range(3)]
+    return np.array(counts) / len(levels)
+
+
+def divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Jensen–Shannon, natural log, over the last axis."""
+    middle = (p + q) / 2
+    parts = [
+        np.where(each > 0, each * np.log(np.where(each > 0, each / middle, 1)), 0)
+        for each in (p, q)
+    ]
+    return (parts[0] + parts[1]).sum(axis=-1) / 2
+
+
+def cdc(histograms: Sequence[NDArray[np.float64]]) -> float:
+    """Colour distribution consistency of a clip (TCVC), mean over its channels."""
+    stack = np.array(histograms)
+    return float(np.mean([divergence(stack[:-d], stack[d:]).mean() for d in CDC_STEPS]))
+
+
+def quality(path: Path, truth: Sequence[U8], shown: int) -> tuple[float, float]:
+    """PSNR over all frames but `shown`, and CDC over all."""
+    errors, histograms = [], []
+    for i, (found, true) in enumerate(zip(read_rgb(path), truth, strict=True)):
+        histograms.append(histogram(found))
+        if i != shown:
+            errors.append(psnr(found, true))
+    return float(np.mean(errors)), cdc(histograms)
+
+
+def colorize(source: Path, still: Path, shown: int, out: Path) -> float:
+    """The real command line; seconds after start-up, by its own account."""
+    command = [sys.executable, "-m", "flows.cli", "colorize", str(source), "-o", str(out), "--json"]
+    command += ["--reference", f"{still}@f{shown}", "--set", "merge=lab"]
+    command += ["--work", str(out.parent / "work")]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    if told.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{told.stderr}")
+    return float(json.loads(told.stdout)["seconds"])
+
+
+def measure(sequence: Path, quick: bool) -> Figures:
+    truth = [np.asarray(Image.open(path)) for path in sorted(sequence.glob("frames/*.jpg"))]
+    if quick:
+        start = max(0, len(truth) // 2 - QUICK_FRAMES // 2)
+        truth = truth[start : start + QUICK_FRAMES]
+    shown = len(truth) // 2
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source, still = folder / "grey.mkv", folder / "still.png"
+        greys = [grey_of(frame) for frame in truth]
+        write_grey(source, greys)
+        Image.fromarray(truth[shown]).save(still)
+        theirs_s = colorize_by_chained_flow(
+            source, lab_of(truth[shown]), shown, folder / "chained.mkv"
+        )
+        ours_s = colorize(source, still, shown, folder / "out.mkv")
+        ours = quality(folder / "out.mkv", truth, shown)
+        theirs = quality(folder / "chained.mkv", truth, shown)
+    left_grey = [
+        psnr(np.repeat(grey[..., None], 3, axis=2).astype(np.float32), true)
+        for i, (grey, true) in enumerate(zip(greys, truth, strict=True))
+        if i != shown
+    ]
+    grey_psnr = float(np.mean(left_grey))
+    speed = theirs_s / ours_s
+    return Figures(ours[0], theirs[0], grey_psnr, ours[1], theirs[1], ours_s, theirs_s, speed)
+
+
+def line(name: str, values: Sequence[float]) -> str:
+    return f"{name:16s}" + "".join(
+        f"{value:{form}}" for value, form in zip(values, FORMATS, strict=True)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Propagation of colours.")
+    parser.add_argument("--sequences", type=Path, required=True, help="folder of sequences")
+    parser.add_argument("--quick", action="store_true", help="25 frames of each")
+    arguments = parser.parse_args()
+    folders = sorted(path for path in arguments.sequences.iterdir() if (path / "frames").is_dir())
+    if not folders:
+        raise SystemExit(f"no sequence (a folder with frames/*.jpg) in {arguments.sequences}")
+    print(HEADER)
+    found = []
+    for folder in folders:
+        found.append(measure(folder, arguments.quick))
+        print(line(folder.name, astuple(found[-1])), flush=True)
+    print(line("mean", np.mean([astuple(each) for each in found], axis=0).tolist()))
+
+
+if __name__ == "__main__":
+    main()
