@@ -307,7 +307,8 @@ class FilmRun:
         lost = [result.row for result in self.results.values() if result.row.status == "failed"]
         if failed or lost:
             raise Unfinished(
-                f"{len(failed)} segments of {len(lost)} shots failed; nothing was published: "
+                f"Nothing was published, since {len(failed) or len(lost)} "
+                f"{'segments' if failed else 'shots'} failed: "
                 + "; ".join(failed[:10] or [row.note for row in lost[:10]]),
                 "Run the same command again: only what failed is done again.",
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -79,8 +80,11 @@ def read_rgb(path: Path) -> Iterator[F32]:
     tags = scan(str(path)).info.tags
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
-            codes = frame.to_ndarray(format="yuv444p10le").astype(np.uint16)
-            yield rgb_from_ycbcr(np.moveaxis(codes, 0, 2), tags, 10) * 255
+            codes = [
+                np.frombuffer(plane, np.uint16).reshape(frame.height, -1)[:, : frame.width]
+                for plane in frame.planes
+            ]
+            yield rgb_from_ycbcr(np.dstack(codes), tags, 10) * np.float32(255)
 
 
 def psnr(found: F32, truth: U8) -> float:
@@ -125,7 +129,8 @@ def colorize(source: Path, still: Path, shown: int, out: Path) -> float:
     command = [sys.executable, "-m", "flows.cli", "colorize", str(source), "-o", str(out), "--json"]
     command += ["--reference", f"{still}@f{shown}", "--set", "merge=lab"]
     command += ["--work", str(out.parent / "work")]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PREFECT_HOME": str(out.parent / "prefect")}
+    told = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if told.returncode != 0:
         raise SystemExit(f"{' '.join(command)}\n{told.stderr}")
     return float(json.loads(told.stdout)["seconds"])
