@@ -53,9 +53,7 @@ def segment_name(
     )
 
 
-def chunk_name(
-    source: str, span: FrameSpan, segments: Sequence[str], config: RunConfig
-) -> str:
+def chunk_name(source: str, span: FrameSpan, segments: Sequence[str], config: RunConfig) -> str:
     """`segments` are the names of the segments whose colours go in; none means grey."""
     return digest_of(
         {

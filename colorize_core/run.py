@@ -270,7 +270,8 @@ class FilmRun:
     def _each_done(self, items: Sequence[Item]) -> Iterator[tuple[Item, Outcome | Exception]]:
         """Each item with its outcome or its error, as they end. What a part got wrong is tried
         once more before it counts."""
-        futures = {self.pool.submit(item): item for item in items}
+        longest_first = sorted(items, key=lambda item: -item.frames)  # so that the tail is short
+        futures = {self.pool.submit(item): item for item in longest_first}
         tried: set[str] = set()
         while futures:
             for done in wait(futures, return_when=FIRST_COMPLETED).done:

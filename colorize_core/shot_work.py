@@ -17,7 +17,7 @@ from colorize_core.work import AnchorsItem, ChunkItem, FilmRef, SegmentItem, Sti
 ANCHORS_IN_ONE_ITEM = (
     8  # of stills that lie in no shot: small enough to share, large enough to batch
 )
-FRAMES_IN_ONE_CHUNK = 48  # at least: short enough that a long shot keeps every worker busy
+FRAMES_IN_ONE_CHUNK = 24  # at least: short enough that a long shot keeps every worker busy
 
 
 @dataclass(frozen=True, slots=True)

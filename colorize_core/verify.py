@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from colorize_core import storage
+from colorize_core.ahead import ahead
 from colorize_core.errors import NoVideoStream, ObjectDamaged
 from colorize_core.frame_list import (
     FrameRow,
@@ -157,8 +158,8 @@ class _Pictures:
         """Compares; gives the source's line of the list for each frame."""
         info, timeline = self._source.info, self._source.timeline
         decoding = Decoding(self._container, self._stream)
-        film = iter(decoding)
-        with FilmReader(info, timeline) as reader:
+        film = ahead(iter(decoding))
+        with FilmReader(info, timeline) as reader, closing(film):
             for frame in reader.frames(FrameSpan(0, len(timeline))):
                 shown = next(film, None)
                 if shown is not None:

@@ -44,6 +44,11 @@ class AnchorsItem:
     stills: tuple[StillRef, ...]
     outputs: tuple[str, ...]
 
+    @property
+    def frames(self) -> int:
+        """Frames that a walk from a still to the farthest anchor may touch."""
+        return self.anchors[-1] - self.anchors[0] + 1
+
     def __str__(self) -> str:
         return f"anchors {self.anchors[0]}-{self.anchors[-1]} of shot {self.shot}"
 
@@ -61,6 +66,10 @@ class SegmentItem:
     end: str
     output: str
 
+    @property
+    def frames(self) -> int:
+        return len(self.reads)
+
     def __str__(self) -> str:
         return f"segment {self.segment}"
 
@@ -76,6 +85,10 @@ class ChunkItem:
     span: FrameSpan
     colours: tuple[str, ...]
     output: str
+
+    @property
+    def frames(self) -> int:
+        return len(self.span)
 
     def __str__(self) -> str:
         return f"chunk {self.span} of shot {self.shot}"

@@ -43,4 +43,5 @@ def colorize_film(
         run = stages.plan(film, request, pool)
         shots = [stages.colorize_shot(run, work) for work in run.shots]
         stages.wait_for(shots)
-    return stages.deliver(run).model_dump(mode="json")
+        pool.close()
+        return stages.deliver(run).model_dump(mode="json")

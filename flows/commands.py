@@ -16,7 +16,7 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
-from colorize_core.errors import Unfinished
+from colorize_core.errors import ClusterUnavailable, Unfinished
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
 from flows.terminal import Terminal, json_only, say_error
@@ -94,7 +94,16 @@ def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
         from tasks.observe import listening
 
         with listening(terminal.progress):
-            summary = colorize_film(request, where.ray, where.workers)
+            try:
+                summary = colorize_film(request, where.ray, where.workers)
+            except RuntimeError as error:
+                if "ephemeral Prefect API server" not in str(error):
+                    raise
+                raise ClusterUnavailable(
+                    "Prefect's own server did not start on this machine.",
+                    "Use --local to do without, or start one (prefect server start) and set "
+                    "PREFECT_API_URL.",
+                ) from error
         return RunSummary.model_validate(summary)
 
 

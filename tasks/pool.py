@@ -58,6 +58,9 @@ class _Seat:
 class RayPool:
     """Items on `width` Ray actors, at most `in_flight` given to each. Meets `work.Pool`.
 
+    One in flight is enough: handing over an item takes a millisecond, and an item that waits on a
+    busy actor waits although another is idle.
+
     A dead actor is replaced. The item it was on is tried again until it has seen `deaths_per_item`
     deaths; then its future ends with `WorkerLost`. Items that only waited on it are not blamed.
     After `deaths_in_all` deaths the pool gives up, so that a broken cluster ends a run.
@@ -68,7 +71,7 @@ class RayPool:
         self,
         width: int,
         *,
-        in_flight: int = 2,
+        in_flight: int = 1,
         deaths_per_item: int = 3,
         deaths_in_all: int = 100,
         start_worker: Callable[[], Any] = Worker.remote,

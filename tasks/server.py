@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from colorize_core.errors import ClusterUnavailable
 
@@ -12,7 +14,7 @@ _QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     # The server's own start is slow on a busy machine (measured: 13 s the first time).
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
 }
 
 
@@ -30,6 +32,7 @@ def choose_server(*, verbose: bool) -> None:
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_ENABLED", "true")
+    os.environ.setdefault("PREFECT_SERVER_DATABASE_CONNECTION_URL", _own_database())
 
     from prefect.settings import get_current_settings
 
@@ -45,3 +48,11 @@ def choose_server(*, verbose: bool) -> None:
             f"No Prefect server answers at {url}.",
             "Start it (prefect server start), or unset PREFECT_API_URL to run without one.",
         ) from error
+
+
+def _own_database() -> str:
+    """Where an ephemeral server keeps its runs: a file for this version of Prefect, since one that
+    another version has upgraded would keep it from starting."""
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    version = importlib.metadata.version("prefect")
+    return f"sqlite+aiosqlite:///{home}/kinecolor-prefect-{version}.db"

@@ -81,7 +81,7 @@ def read_rgb(path: Path) -> Iterator[F32]:
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             codes = [
-                np.frombuffer(plane, np.uint16).reshape(frame.height, -1)[:, : frame.width]
+                np.frombuffer(bytes(plane), np.uint16).reshape(frame.height, -1)[:, : frame.width]
                 for plane in frame.planes
             ]
             yield rgb_from_ycbcr(np.dstack(codes), tags, 10) * np.float32(255)
@@ -100,12 +100,12 @@ def histogram(rgb: F32) -> NDArray[np.float64]:
 
 def divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
     """Jensen–Shannon, natural log, over the last axis."""
-    middle = (p + q) / 2
-    parts = [
-        np.where(each > 0, each * np.log(np.where(each > 0, each / middle, 1)), 0)
-        for each in (p, q)
-    ]
-    return (parts[0] + parts[1]).sum(axis=-1) / 2
+    middle = np.maximum((p + q) / 2, 1e-12)  # a bin that is empty in both counts for nothing
+    return (_x_log_y(p, p / middle) + _x_log_y(q, q / middle)).sum(axis=-1) / 2
+
+
+def _x_log_y(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    return x * np.log(np.where(x > 0, y, 1))
 
 
 def cdc(histograms: Sequence[NDArray[np.float64]]) -> float:

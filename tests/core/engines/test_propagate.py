@@ -12,7 +12,6 @@ import pytest
 from colorize_core.engines.contract import F32, Chroma, ColourStill, GreyFrame
 from colorize_core.engines.exemplar.dense_flow import (
     DenseFlow,
-    compose,
     identity,
     inconsistency,
 )
@@ -67,14 +66,7 @@ class Reader:
         return iter([GreyFrame(i, lightness(self._lab[i])) for i in span])
 
 
-# -- coordinate maps ---------------------------------------------------------------------------
-
-
-def test_composed_translations_add_up() -> None:
-    grid = identity((HEIGHT, WIDTH))
-    flow = np.full((HEIGHT, WIDTH, 2), [2, -1], np.float32)
-    coords = compose(compose(grid, flow, grid), flow, grid)
-    assert np.allclose(coords - grid, [4, -2], atol=1e-4)
+# -- flow --------------------------------------------------------------------------------------
 
 
 def test_consistent_flows_have_no_error_but_outside() -> None:
