@@ -15,6 +15,7 @@ from itertools import repeat
 from pathlib import Path
 
 import cv2
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from colorize_core import storage
@@ -219,5 +220,8 @@ def _anchor(uri: str, size: tuple[int, int]) -> Chroma:
     (chroma,) = decode_chroma(storage.read(uri), uri)
     if chroma.confidence.shape == (size[1], size[0]):
         return chroma
-    ab = cv2.resize(chroma.ab, size, interpolation=cv2.INTER_AREA)
-    return Chroma(ab, cv2.resize(chroma.confidence, size, interpolation=cv2.INTER_AREA))
+    ab, confidence = (
+        np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+        for plane in (chroma.ab, chroma.confidence)
+    )
+    return Chroma(ab, confidence)

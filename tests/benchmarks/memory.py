@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def _make(folder: Path, frames: int, shot: int, width: int, height: int) -> tupl
             Image.fromarray(np.ascontiguousarray(picture)).save(name)
             options += ["--reference", f"{name}@f{frame}"]
     starts = [*film.starts, film.frames]
-    rows = [f"{i + 1},{a},{b}" for i, (a, b) in enumerate(zip(starts, starts[1:], strict=False))]
+    rows = [f"{i + 1},{a},{b}" for i, (a, b) in enumerate(pairwise(starts))]
     (folder / "shots.csv").write_text("\n".join(["shot,start,end", *rows]) + "\n")
     return folder / "film.mkv", options
 
@@ -87,7 +88,7 @@ def measure(frames: int, shot: int, width: int, height: int) -> tuple[int, int, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Peak memory of driver and workers.")
     parser.add_argument("--frames", type=int, nargs=2, default=[1000, 4000])
     parser.add_argument("--shot", type=int, default=250, help="frames of a shot; 0: one shot")
     parser.add_argument("--size", default="320x180")
