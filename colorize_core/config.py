@@ -32,10 +32,8 @@ class Parts(BaseModel):
     interpolation: Literal["flow"] = "flow"
 
 
-class RunConfig(BaseModel):
+class RunConfig(BaseModel, frozen=True, extra="forbid"):
     """Everything that changes a pixel of the result."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: str = Field(default="exemplar", description="The preset these values started from.")
     parts: Parts = Field(default=Parts(), description="One engine part for each stage.")

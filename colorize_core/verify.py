@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -30,7 +31,7 @@ from colorize_core.media.container import Decoding, open_media
 from colorize_core.media.decode import FilmReader, SourceFrame
 from colorize_core.media.digests import StreamDigest, packet_digests
 from colorize_core.media.join import MERGE_TAG
-from colorize_core.media.luma import Samples, luma_form, luma_view
+from colorize_core.media.luma import luma_form, luma_view
 from colorize_core.media.probe import Scan, scan
 from colorize_core.media.source import CarriedStream
 from colorize_core.timebase import FrameSpan
@@ -90,8 +91,9 @@ def verify_film(
 
     Args:
         scanned: what a scan of the source gave; without it the source is scanned first.
-        write_list: write the list of frames to this file; without it, the list beside the film is
-            checked, where there is one.
+        write_list: for a film that was just joined: write the list of frames to this file. If it
+            keeps no luma (``merge = "lab"``), its frames are counted and timed, not decoded.
+            Without it, the list beside the film is checked, where there is one.
         progress: called with frames compared and frames in all.
 
     Raises:
@@ -99,7 +101,7 @@ def verify_film(
     """
     source = scanned or scan(source_uri, accept_damage=True)
     with _open_film(out_uri) as (container, stream):
-        pictures = _Pictures(source, container, stream)
+        pictures = _Pictures(source, container, stream, fresh=write_list is not None)
         rows = pictures.rows(progress)
         if write_list is not None:
             write_frame_list(write_list, rows)
@@ -137,12 +139,15 @@ def _open_film(uri: str) -> Iterator[tuple[InputContainer, VideoStream]]:
 class _Pictures:
     """The frames of source and film, side by side."""
 
-    def __init__(self, source: Scan, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self, source: Scan, container: InputContainer, stream: VideoStream, *, fresh: bool
+    ) -> None:
         self._source = source
         self._container = container
         self._stream = stream
         self.lossless = stream.codec_context.name == "ffv1"
         self.exact_wanted = self.lossless and container.metadata.get(MERGE_TAG) != "lab"
+        self._decodes = self.exact_wanted or not (fresh and self.lossless)
         self.frames_out = 0
         self.pts_equal = True
         self.first_difference: int | None = None
@@ -152,13 +157,14 @@ class _Pictures:
 
     @property
     def luma_exact(self) -> bool:
-        return self.first_difference is None and self.frames_out == len(self._source.timeline)
+        whole = self.frames_out == len(self._source.timeline)
+        return self._decodes and whole and self.first_difference is None
 
     def rows(self, progress: Progress | None) -> Iterator[FrameRow]:
         """Compares; gives the source's line of the list for each frame."""
         info, timeline = self._source.info, self._source.timeline
         decoding = Decoding(self._container, self._stream)
-        film = ahead(iter(decoding))
+        film = ahead(iter(decoding) if self._decodes else self._packets())
         with FilmReader(info, timeline) as reader, closing(film):
             for frame in reader.frames(FrameSpan(0, len(timeline))):
                 shown = next(film, None)
@@ -172,8 +178,12 @@ class _Pictures:
         self.frames_out += sum(1 for _ in film)
         self._conclude(decoding)
 
-    def _compare(self, frame: SourceFrame, shown: VideoFrame) -> None:
-        if self.first_difference is None and not self._same_luma(frame.luma, shown):
+    def _packets(self) -> Iterator[Packet]:
+        """One for each frame of FFV1, in order."""
+        return (packet for packet in self._container.demux(self._stream) if packet.size)
+
+    def _compare(self, frame: SourceFrame, shown: VideoFrame | Packet) -> None:
+        if isinstance(shown, VideoFrame) and not self._same_luma(frame, shown):
             self.first_difference = frame.frame
             if self.exact_wanted:
                 self.problems.append(f"The luma of frame {frame.frame} is not the source's.")
@@ -185,11 +195,14 @@ class _Pictures:
                 f"Frame {frame.frame} is not shown at {wanted} s as in the source."
             )
 
-    def _same_luma(self, luma: Samples, shown: VideoFrame) -> bool:
+    def _same_luma(self, frame: SourceFrame, shown: VideoFrame) -> bool:
+        """True once a difference was found: only the first counts."""
+        if self.first_difference is not None:
+            return True
         form = luma_form(shown.format.name)
         shift = form.depth - self._source.info.depth
         film = luma_view(shown, form)
-        return shift >= 0 and np.array_equal(film, luma.astype(np.uint16) << shift)
+        return shift >= 0 and np.array_equal(film, frame.luma.astype(np.uint16) << shift)
 
     def _conclude(self, decoding: Decoding) -> None:
         info = self._source.info

@@ -1,10 +1,13 @@
-"""Optical flow between two grey frames, and arithmetic on coordinate maps.
+"""Optical flow between two grey frames, and how far to believe it.
 
 A flow of frame j to frame i is float32 ``[H, W, 2]``: frame j's pixel x shows what frame i shows
-at x + flow[x], in x, y. A coordinate map holds x + flow[x] itself.
+at x + flow[x], in x, y.
 """
 
 from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
 
 import cv2
 import numpy as np
@@ -20,6 +23,29 @@ _PRESETS = {
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 _SMALLEST_PX = 16  # DIS fails on pictures smaller than its patches
+# Anchors are walked to over the frames that segments go through next, often in the same process.
+_KEPT_BYTES = 64 * 2**20
+
+
+class _Kept:
+    """The flows between neighbours that this process has found last, by what they are between."""
+
+    def __init__(self) -> None:
+        self._flows: OrderedDict[bytes, F32] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, key: bytes) -> F32 | None:
+        return self._flows.get(key)
+
+    def put(self, key: bytes, flow: F32) -> None:
+        flow.flags.writeable = False
+        self._flows[key] = flow
+        self._bytes += flow.nbytes
+        while self._bytes > _KEPT_BYTES:
+            self._bytes -= self._flows.popitem(last=False)[1].nbytes
+
+
+_kept = _Kept()
 
 
 class DenseFlow:
@@ -28,7 +54,8 @@ class DenseFlow:
     def __init__(self, settings: CarrySettings) -> None:
         # DIS cuts a picture into one stripe for each OpenCV thread, and its result depends on them
         cv2.setNumThreads(1)
-        self._dis = cv2.DISOpticalFlow.create(_PRESETS[settings.flow_preset])
+        self._preset = settings.flow_preset
+        self._dis = cv2.DISOpticalFlow.create(_PRESETS[self._preset])
 
     def between(self, target: NDArray[np.uint8], source: NDArray[np.uint8]) -> F32:
         """Flow of `target` to `source`, both uint8 ``[H, W]``. Tiny pictures do not move."""
@@ -38,20 +65,23 @@ class DenseFlow:
             return zero
         return np.asarray(self._dis.calc(target, source, zero), np.float32)
 
+    def neighbours(self, target: NDArray[np.uint8], source: NDArray[np.uint8]) -> F32:
+        """As `between`, for frames of a film side by side: found once, then remembered for a while.
+        Read-only."""
+        key = hashlib.blake2b(
+            target.tobytes() + source.tobytes(), digest_size=16, person=self._preset.encode()
+        ).digest()
+        flow = _kept.get(key)
+        if flow is None:
+            flow = self.between(target, source)
+            _kept.put(key, flow)
+        return flow
+
 
 def identity(shape: tuple[int, ...]) -> F32:
     """The coordinate map of a picture onto itself."""
     size = (shape[1], shape[0])
     return positions_in(size, size)
-
-
-def compose(coords: F32, flow: F32, grid: F32) -> F32:
-    """The map x → coords(x + flow(x)): one more step in front of a coordinate map.
-
-    Offsets are interpolated, not coordinates, so that the border is extrapolated with its motion.
-    """
-    moved = grid + flow
-    return sampled(coords - grid, moved) + moved
 
 
 def inconsistency(flow: F32, reverse: F32, grid: F32) -> F32:

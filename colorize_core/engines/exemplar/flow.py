@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from colorize_core.engines.contract import Chroma, Facts, GreyFrame
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
-from colorize_core.engines.exemplar.propagate import Carried, Walk, fuse
+from colorize_core.engines.exemplar.propagate import Carried, Source, Walk, fuse
 from colorize_core.engines.exemplar.raster import to_byte
 from colorize_core.engines.exemplar.settings import FlowSettings
 
@@ -39,8 +39,8 @@ class Flow:
         if len(frames) == 1:
             return [start]
         bytes_ = [to_byte(frame.lstar) for frame in frames]
-        forth = [self._flow.between(a, b) for a, b in pairwise(bytes_)]
-        back = [self._flow.between(b, a) for a, b in pairwise(bytes_)]
+        forth = [self._flow.neighbours(a, b) for a, b in pairwise(bytes_)]
+        back = [self._flow.neighbours(b, a) for a, b in pairwise(bytes_)]
         first = Walk(frames[0].lstar, start, self._settings, self._flow)
         last = Walk(frames[-1].lstar, end, self._settings, self._flow)
         from_start: list[Carried] = []
@@ -55,6 +55,6 @@ class Flow:
         filled = [start]
         for i, near, far in zip(inner, from_start, reversed(from_end), strict=True):
             share = 1 - i / (len(frames) - 1)
-            sources = [(near, first.memory, share), (far, last.memory, 1 - share)]
+            sources = [Source(near, first.memory, share), Source(far, last.memory, 1 - share)]
             filled.append(fuse(frames[i].lstar, sources, self._settings))
         return [*filled, end]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from colorize_core.engines.contract import Chroma, ColourStill, Facts, FrameReader, GreyFrame
 from colorize_core.engines.exemplar.correspond import transfer
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
-from colorize_core.engines.exemplar.propagate import Walk, blend, fuse, precision
+from colorize_core.engines.exemplar.propagate import Source, Walk, blend, fuse, precision
 from colorize_core.engines.exemplar.raster import resized, size_of, to_byte
 from colorize_core.engines.exemplar.settings import MatchSettings
 from colorize_core.timebase import FrameSpan
@@ -107,10 +107,11 @@ class Match:
         previous: NDArray[np.uint8] = to_byte(source.lstar)
         for frame in _frames_between(source.frame, goals[-1], reader):
             byte = to_byte(frame.lstar)
-            walk.step(byte, self._flow.between(byte, previous), self._flow.between(previous, byte))
+            back = self._flow.neighbours(byte, previous)
+            walk.step(byte, back, self._flow.neighbours(previous, byte))
             previous = byte
             if frame.frame in goals:
-                sources = [(walk.carried(), walk.memory, 1.0)]
+                sources = [Source(walk.carried(), walk.memory, 1.0)]
                 yield frame, fuse(frame.lstar, sources, self._settings)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32, Chroma
-from colorize_core.engines.exemplar.dense_flow import DenseFlow, compose, identity, inconsistency
+from colorize_core.engines.exemplar.dense_flow import DenseFlow, identity, inconsistency
 from colorize_core.engines.exemplar.raster import blurred, resized, sampled, size_of, to_byte
 from colorize_core.engines.exemplar.recall import Memory, describe, recall
 from colorize_core.engines.exemplar.settings import CarrySettings
@@ -30,6 +30,19 @@ class Carried:
     chroma: Chroma
     coords: F32
 
+    @property
+    def mean_confidence(self) -> float:
+        return float(self.chroma.confidence.mean())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """A walk's answer at a frame, its coloured frame's memory, and its share (they sum to 1)."""
+
+    carried: Carried
+    memory: Memory
+    share: float
+
 
 class Walk:
     """A walk away from one coloured frame. It holds the frame it stands on, and no other."""
@@ -40,11 +53,13 @@ class Walk:
         self.memory = Memory.of(lstar, chroma, settings)
         self._settings = settings
         self._flow = flow
-        self._source = chroma
-        self._source_lstar = np.ascontiguousarray(lstar)
+        self._lstar = np.ascontiguousarray(lstar)
+        self._colours = np.dstack([chroma.ab, chroma.confidence])
         self._grid = identity(lstar.shape)
-        self._coords = self._grid
-        self._error = np.zeros(lstar.shape, np.float32)
+        self._steps = 0
+        # Of each pixel: where it comes from in the source, as an offset x, y, and the squared
+        # inconsistency summed on the way.
+        self._trail = np.zeros((*lstar.shape, 3), np.float32)
 
     def step(self, frame: NDArray[np.uint8], back: F32, forth: F32) -> None:
         """Go on to the next frame.
@@ -53,20 +68,29 @@ class Walk:
             frame: uint8 ``[H, W]``, its L* (`to_byte`).
             back: its flow to the frame that the walk stands on. forth: the reverse flow.
         """
-        error = np.minimum(inconsistency(back, forth, self._grid), np.float32(_STEP_LIMIT_PX2))
-        self._error = sampled(self._error, self._grid + back) + error
-        self._coords = compose(self._coords, back, self._grid)
-        if self._settings.drift_correction:
-            warped = to_byte(sampled(self._source_lstar, self._coords))
-            drift = self._flow.between(frame, warped)
-            self._coords = compose(self._coords, drift, self._grid)
+        error = inconsistency(back, forth, self._grid)
+        self._follow(back)
+        self._trail[..., 2] += np.minimum(error, np.float32(_STEP_LIMIT_PX2))
+        self._steps += 1
+        every = self._settings.drift_interval
+        if every > 0 and self._steps % every == 0:
+            warped = to_byte(sampled(self._lstar, self._grid + self._trail[..., :2]))
+            self._follow(self._flow.between(frame, warped))
+
+    def _follow(self, flow: F32) -> None:
+        """One more step in front: M(x) becomes M(x + f(x)). Offsets are interpolated, not
+        coordinates, so that what lies beyond the border moves as the border does."""
+        self._trail = sampled(self._trail, self._grid + flow)
+        self._trail[..., :2] += flow
 
     def carried(self) -> Carried:
         """The source's colours on the frame that the walk stands on."""
+        coords = self._grid + self._trail[..., :2]
         half = np.float32(self._settings.consistency_px**2)
-        confidence = sampled(self._source.confidence, self._coords)
-        confidence /= 1 + self._error / half
-        return Carried(Chroma(sampled(self._source.ab, self._coords), confidence), self._coords)
+        colours = sampled(self._colours, coords)
+        confidence = colours[..., 2] / (1 + self._trail[..., 2] / half)
+        ab = np.ascontiguousarray(colours[..., :2])
+        return Carried(Chroma(ab, np.asarray(confidence, np.float32)), coords)
 
 
 def precision(chroma: Chroma, doubt: float) -> F32:
@@ -85,26 +109,23 @@ def blend(votes: Sequence[tuple[Chroma, F32]]) -> Chroma:
     return Chroma(ab, np.maximum.reduce([chroma.confidence for chroma, _ in votes]))
 
 
-def fuse(
-    lstar: F32, sources: Sequence[tuple[Carried, Memory, float]], settings: CarrySettings
-) -> Chroma:
+def fuse(lstar: F32, sources: Sequence[Source], settings: CarrySettings) -> Chroma:
     """One frame's colours from what walks carried to it and from what their sources recall.
 
     Each colour counts by the inverse of its expected squared error (`doubt`), and by its source's
-    share, the α of the paper's equation (4).
-
-    Args:
-        sources: each with its share; the shares sum to 1.
+    share, the α of the paper's equation (4). The source that explains the frame best is asked for
+    look-alikes.
     """
-    features = describe(lstar, settings)
-    votes: list[tuple[Chroma, F32]] = []
-    for carried, memory, share in sources:
-        known = carried.chroma
-        votes.append((known, np.float32(share) * precision(known, settings.doubt)))
-        if settings.recall_weight > 0:
-            ab = recall(features, _expected(carried, features), memory, settings)
-            found = Chroma(resized(ab, size_of(lstar)), np.zeros_like(lstar))
-            votes.append((found, np.full_like(lstar, share * settings.recall_weight)))
+    votes = [
+        (source.carried.chroma, source.share * precision(source.carried.chroma, settings.doubt))
+        for source in sources
+    ]
+    if settings.recall_weight > 0:
+        best = max(sources, key=lambda source: source.share * source.carried.mean_confidence)
+        features = describe(lstar, settings)
+        ab = recall(features, _expected(best.carried, features), best.memory, settings)
+        found = Chroma(resized(ab, size_of(lstar)), np.zeros_like(lstar))
+        votes.append((found, np.full_like(lstar, settings.recall_weight)))
     return blend(votes)
 
 

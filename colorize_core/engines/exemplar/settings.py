@@ -23,10 +23,13 @@ class CarrySettings(BaseModel):
         default="medium",
         description="OpenCV's preset of DIS optical flow. The faster ones lose 1 dB.",
     )
-    drift_correction: bool = Field(
-        default=True,
-        description="Measure at each step the flow that is left between the warped source and "
-        "the frame. Without it, long walks slide off the things that they follow.",
+    drift_interval: int = Field(
+        default=4,
+        ge=0,
+        le=1000,
+        description="Every so many steps the flow that is left between the warped source and the "
+        "frame is measured and taken out. Large, or 0 for never: long walks slide off the things "
+        "that they follow.",
     )
     consistency_px: float = Field(
         default=1.2,
