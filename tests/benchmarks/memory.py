@@ -1,6 +1,6 @@
 """Peak resident memory of driver and workers, for a short and a long film of the same kind.
 
-    python -m tests.benchmarks.memory [--frames 1000 4000] [--shot 250] [--size 320x180]
+    python -m tests.benchmarks.memory [--frames 1000 4000] [--shot 250] [--size 192x108]
 
 Makes both films, colorizes each through the real command line (Prefect, Ray), and prints the peak
 of the driver and of the largest worker, as the kernel kept them (VmHWM), and their ratio. The bar
@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from tests.media_factory import Film, colour_frames, write_film
+from tests.media_factory import Film, colour_picture, write_film
 
 POLL_S = 0.2
 
@@ -33,13 +33,12 @@ def _make(folder: Path, frames: int, shot: int, width: int, height: int) -> tupl
         width=width, height=height, frames=sum(scenes), scenes=scenes, colour=False, codec="libx264"
     )
     write_film(folder / "film.mkv", film)
-    stills = {start + length // 2 for start, length in zip(film.starts, scenes, strict=True)}
     options = []
-    for frame, picture in enumerate(colour_frames(film)):
-        if frame in stills:
-            name = f"{folder}/still{frame}.png"
-            Image.fromarray(np.ascontiguousarray(picture)).save(name)
-            options += ["--reference", f"{name}@f{frame}"]
+    for scene, (start, length) in enumerate(zip(film.starts, scenes, strict=True)):
+        picture = colour_picture(film.seed * 1000 + scene, length // 2, width, height)
+        name = f"{folder}/still{scene}.png"
+        Image.fromarray(np.ascontiguousarray(picture)).save(name)
+        options += ["--reference", f"{name}@f{start + length // 2}"]
     starts = [*film.starts, film.frames]
     rows = [f"{i + 1},{a},{b}" for i, (a, b) in enumerate(pairwise(starts))]
     (folder / "shots.csv").write_text("\n".join(["shot,start,end", *rows]) + "\n")
@@ -91,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Peak memory of driver and workers.")
     parser.add_argument("--frames", type=int, nargs=2, default=[1000, 4000])
     parser.add_argument("--shot", type=int, default=250, help="frames of a shot; 0: one shot")
-    parser.add_argument("--size", default="320x180")
+    parser.add_argument("--size", default="192x108")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     found = [measure(frames, arguments.shot, width, height) for frames in arguments.frames]

@@ -95,4 +95,5 @@ def inconsistency(flow: F32, reverse: F32, grid: F32) -> F32:
     height, width = flow.shape[:2]
     limit = np.array([width - 1, height - 1], np.float32)
     outside = moved - np.clip(moved, 0, limit)
-    return np.asarray((error * error + outside * outside).sum(axis=2), np.float32)
+    squares = error * error + outside * outside
+    return np.asarray(squares[..., 0] + squares[..., 1], np.float32)

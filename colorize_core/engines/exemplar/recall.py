@@ -21,6 +21,7 @@ _PATCH = 5  # cells along a patch
 _TILE = 8  # cells along a tile of targets that share one window
 _TEXTURE_WEIGHT = 0.7
 _WIDE_WEIGHT = 0.4
+_LEAST_SCORE = np.float32(-60)  # e⁻⁶⁰ is nothing; less would be subnormal, which is slow
 _DISTRUST = 0.05  # weight of a source colour without confidence, beside 1
 
 
@@ -96,6 +97,7 @@ def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings
 def _attend(queries: F32, keys: F32, values: F32) -> F32:
     score = queries.reshape(-1, queries.shape[2]) @ keys.reshape(-1, keys.shape[2]).T
     score -= score.max(axis=1, keepdims=True)
+    np.maximum(score, _LEAST_SCORE, out=score)
     np.exp(score, out=score)
     return (score @ values.reshape(-1, 3)).reshape(*queries.shape[:2], 3)
 
@@ -107,5 +109,5 @@ def _nearness(settings: CarrySettings) -> np.float32:
 def _window(centre: float, length: int, settings: CarrySettings) -> slice:
     """The cells of the memory, along one axis, that a tile expected at `centre` looks at."""
     side = min(length, _TILE + 2 * settings.recall_reach)
-    start = int(np.clip(round(float(centre)) - side // 2, 0, length - side))
+    start = min(max(round(float(centre)) - side // 2, 0), length - side)
     return slice(start, start + side)
