@@ -40,7 +40,7 @@ RUNWAY_S = {"mpeg": 5, "mpegts": 1}
 # A frame this close ahead is reached by decoding on rather than by a seek.
 READ_ON_FRAMES = 48
 # Small frames that were decoded on the way are kept for a caller that walks backwards.
-KEPT_BYTES = 64 * 2**20
+KEPT_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
