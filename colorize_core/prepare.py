@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from colorize_core import storage
@@ -36,9 +37,10 @@ def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress
         ShotListError, ReferenceUnusable: with the line or the still that is wrong.
         CommitLost: another run is at this film.
     """
+    began = time.monotonic()
     shots = read_shots(film, request)
     choices, warnings = _choose_stills(film, request, shots, progress)
-    run = FilmRun(film, request, shots, choices, pool, progress)
+    run = FilmRun(film, request, shots, choices, pool, progress, began)
     run.warnings += [*_about_source(film.info), *warnings]
     return run
 

@@ -1,6 +1,6 @@
 """One run over one film: what is there is used again, what is missing is made and recorded.
 
-The order is the caller's (`colorize_film_here`, or the Prefect flow); the steps are here.
+The order is the caller's (`local.colorize_film`, or the Prefect flow); the steps are here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class ShotResult:
 
 
 class FilmRun:
-    """A run's plan and state. `colorize_shot` may be called for several shots at the same time."""
+    """A run's plan and state. `colorize_shot` may be called for several shots at the same time.
+
+    `began` is when its planning began, on `time.monotonic`'s clock.
+    """
 
     def __init__(
         self,
@@ -58,12 +61,13 @@ class FilmRun:
         choices: Sequence[ShotChoice],
         pool: Pool,
         progress: Progress,
+        began: float,
     ) -> None:
         config = request.config
         facts = (catalog.anchor_colorizer(config).facts, catalog.interpolator(config).facts)
         ref = FilmRef(film.info, film.paths.timeline)
         self.id = uuid.uuid4().hex[:12]
-        self.began = time.monotonic()
+        self.began = began
         self.output_digest: str | None = None
         self.version = importlib.metadata.version("kinecolor")
         self.parts = catalog.part_names(config)

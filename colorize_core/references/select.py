@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from colorize_core.engines.contract import ColourStill, GreyFrame
 from colorize_core.engines.exemplar.raster import resized, size_of
@@ -61,7 +62,8 @@ def choose(views: Iterable[ShotView], stills: Sequence[ColourStill]) -> tuple[Ch
 
     `views` are used one at a time. The result depends on nothing but the arguments.
     """
-    scenes = {still.digest: scene_keypoints(still.lab[..., 0]) for still in stills}
+    by_digest = {still.digest: still for still in stills}
+    scene = cache(lambda digest: scene_keypoints(by_digest[digest].lab[..., 0]))
     choices = []
     for view in views:
         own = sorted(
@@ -77,8 +79,8 @@ def choose(views: Iterable[ShotView], stills: Sequence[ColourStill]) -> tuple[Ch
             continue
         samples = [scene_keypoints(sample.lstar) for sample in view.samples]
         scores = sorted(
-            (-max((same_scene(scene, sample) for sample in samples), default=0.0), digest)
-            for digest, scene in scenes.items()
+            (-max((same_scene(scene(digest), sample) for sample in samples), default=0.0), digest)
+            for digest in by_digest
         )
         picks = tuple(
             Pick(digest, None, -score) for score, digest in scores if -score >= SAME_SCENE

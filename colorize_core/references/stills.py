@@ -126,7 +126,7 @@ def as_png(still: ColourStill) -> bytes:
     """The still as a PNG file, exact: `load_still` gives the same still back."""
     levels = np.rint(lab_to_srgb(still.lab) * np.float32(255)).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, "PNG")
+    Image.fromarray(levels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
