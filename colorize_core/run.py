@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
-from dataclasses import dataclass
 from typing import TypeVar
 
 from colorize_core import storage
@@ -37,14 +36,6 @@ from colorize_core.shots.shot_list import ShotList
 from colorize_core.work import FilmRef, Outcome, Pool, Progress, SegmentItem, Stored, WorkItem
 
 Item = TypeVar("Item", bound=WorkItem)
-
-
-@dataclass(frozen=True, slots=True)
-class ShotResult:
-    """A shot after its work: its manifest row, and the objects of its finished frames."""
-
-    row: ShotRow
-    chunks: tuple[Stored, ...]
 
 
 class FilmRun:
@@ -80,7 +71,6 @@ class FilmRun:
             for shot, choice in zip(shots, choices, strict=True)
         )
         self.ledger = Ledger(film.paths)
-        self.results: dict[int, ShotResult] = {}
         self.warnings: list[str] = [
             f"{uri} was damaged; an earlier version was read." for uri in self.ledger.damaged
         ]
@@ -119,8 +109,8 @@ class FilmRun:
 
     # -- one shot ----------------------------------------------------------------------------
 
-    def colorize_shot(self, work: ShotWork) -> ShotResult:
-        """Make what is missing of a shot: anchors, then segments, then chunks.
+    def colorize_shot(self, work: ShotWork) -> ShotRow:
+        """Make what is missing of a shot: anchors, then segments, then chunks. Returns its row.
 
         A failed segment is in the manifest with its error and the shot ends as failed; nothing is
         raised for it, since the other shots go on.
@@ -134,11 +124,9 @@ class FilmRun:
         self.ledger.update_segments(rows.values())
         errors = self._make_anchors(work, [item for _, item in missing])
         self._fill_segments(work, missing, rows, errors)
-        result = self._finish_chunks(work, rows)
-        self.ledger.update_shots([result.row])
-        with self._lock:
-            self.results[work.shot.number] = result
-        return result
+        row = self._finish_chunks(work, rows)
+        self.ledger.update_shots([row])
+        return row
 
     def _find_segments(
         self, work: ShotWork, rows: dict[int, SegmentRow]
@@ -167,23 +155,16 @@ class FilmRun:
                 return known_segment(row, known)
             self._remake(item.output)
             return None
-        try:
-            stored = describe_colours(storage.read(item.output), item.output)
-        except ObjectDamaged:
-            self._remake(item.output)
-            return None
-        return found_segment(row, stored)
+        stored = self._read_colours(item.output)
+        return found_segment(row, stored) if stored else None
 
-    def _is_whole(self, uri: str) -> bool:
-        """Whether stored colours are there and can be read; damaged ones are removed."""
-        if not storage.exists(uri):
-            return False
+    def _read_colours(self, uri: str) -> Stored | None:
+        """What is stored there, where it can be read; damaged colours are removed."""
         try:
-            describe_colours(storage.read(uri), uri)
+            return describe_colours(storage.read(uri), uri)
         except ObjectDamaged:
             self._remake(uri)
-            return False
-        return True
+            return None
 
     def _remake(self, uri: str) -> None:
         storage.delete(uri)
@@ -195,7 +176,7 @@ class FilmRun:
     ) -> dict[str, Exception]:
         """Make the anchors that `segments` need. Returns the error for each that could not be."""
         needed = {uri for item in segments for uri in (item.start, item.end)}
-        absent = {uri for uri in needed if not self._is_whole(uri)}
+        absent = {uri for uri in needed if not (storage.exists(uri) and self._read_colours(uri))}
         items = [item for item in work.anchors if absent.intersection(item.outputs)]
         errors: dict[str, Exception] = {}
         for item, ended in self._each_done(items):
@@ -233,11 +214,11 @@ class FilmRun:
                 self._advance("colorize", len(segment.span))
         self.ledger.update_segments(rows.values())
 
-    def _finish_chunks(self, work: ShotWork, rows: dict[int, SegmentRow]) -> ShotResult:
+    def _finish_chunks(self, work: ShotWork, rows: dict[int, SegmentRow]) -> ShotRow:
         failed = [row for row in rows.values() if row.status in ("failed", "quarantined")]
         if failed:
             note = f"{len(failed)} of {len(rows)} segments failed: {failed[0].error}"
-            return ShotResult(shot_row(self, work, "failed", rows.values(), note=note), ())
+            return shot_row(self, work, "failed", rows.values(), note=note)
         stored: dict[str, Stored] = {}
         items = []
         for item in work.chunks:
@@ -250,14 +231,13 @@ class FilmRun:
         for item, ended in self._each_done(items):
             if isinstance(ended, Exception):
                 note = as_text(ended)
-                return ShotResult(shot_row(self, work, "failed", rows.values(), note=note), ())
+                return shot_row(self, work, "failed", rows.values(), note=note)
             stored[item.output] = ended.stored[0]
             seconds += ended.seconds
             self._advance("finish", len(item.span))
         chunks = tuple(stored[item.output] for item in work.chunks)
         status = "grey" if work.is_grey else "done"
-        row = shot_row(self, work, status, rows.values(), chunks=chunks, seconds=seconds)
-        return ShotResult(row, chunks)
+        return shot_row(self, work, status, rows.values(), chunks=chunks, seconds=seconds)
 
     def _find_chunk(self, uri: str, frames: int) -> Stored | None:
         """A chunk that is there and whole. Its frames are counted again when the film is joined."""
@@ -309,7 +289,7 @@ class FilmRun:
             for row in self.ledger.segments()
             if row.status in ("failed", "quarantined")
         ]
-        lost = [result.row for result in self.results.values() if result.row.status == "failed"]
+        lost = [row for row in self.ledger.shots() if row.status == "failed"]
         if failed or lost:
             raise Unfinished(
                 f"Nothing was published, since {len(failed) or len(lost)} "

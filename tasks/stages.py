@@ -39,7 +39,7 @@ def plan(film: Film, request: FilmRequest, pool: Pool) -> FilmRun:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def _colorize_shot(run: FilmRun, number: int) -> str:
     """Returns the shot's status. A failed shot is no failed task: the film's end names it."""
-    return run.colorize_shot(run.work(number)).row.status
+    return run.colorize_shot(run.work(number)).status
 
 
 def colorize_shot(run: FilmRun, work: ShotWork) -> PrefectFuture[str]:
