@@ -6,6 +6,7 @@ that a master could show. Samples are stored as differences along the row, which
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from colorize_core.engines.contract import Chroma
 from colorize_core.errors import ObjectDamaged
 
 _STEPS = 32.0  # per unit of a* or b*
+_REFERENCES = b"kinecolor.references"  # JSON: for each frame, the digests of its stills
 _SCHEMA = pa.schema(
     [
         pa.field("height", pa.int32(), nullable=False),
@@ -33,9 +35,14 @@ _SCHEMA = pa.schema(
 def encode_chroma(colours: Sequence[Chroma]) -> bytes:
     """The bytes that hold `colours`, in order. Same colours, same bytes."""
     rows = [_row(chroma) for chroma in colours]
+    chosen = [list(chroma.references) for chroma in colours]
+    schema = _SCHEMA
+    if any(chosen):
+        metadata = {**(_SCHEMA.metadata or {}), _REFERENCES: json.dumps(chosen).encode()}
+        schema = _SCHEMA.with_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(
-        pa.Table.from_pylist(rows, schema=_SCHEMA),
+        pa.Table.from_pylist(rows, schema=schema),
         sink,
         compression="zstd",
         compression_level=1,
@@ -56,9 +63,14 @@ def decode_chroma(data: bytes, name: str) -> list[Chroma]:
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         if not file.schema_arrow.equals(_SCHEMA):
             raise ValueError("not the columns of stored colours")
-        colours = [_chroma(row) for row in file.read(use_threads=False).to_pylist()]
-        if not colours:
+        rows = file.read(use_threads=False).to_pylist()
+        if not rows:
             raise ValueError("no frames")
+        chosen = json.loads((file.schema_arrow.metadata or {}).get(_REFERENCES, b"[]"))
+        colours = [
+            _chroma(row, tuple(references))
+            for row, references in zip(rows, chosen or [()] * len(rows), strict=True)
+        ]
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ObjectDamaged(
             f"The stored colours {name} are damaged.", "Run the same command again."
@@ -85,7 +97,7 @@ def _differences(samples: NDArray[Any]) -> NDArray[Any]:
     return found
 
 
-def _chroma(row: dict[str, Any]) -> Chroma:
+def _chroma(row: dict[str, Any], references: tuple[str, ...]) -> Chroma:
     shape = row["height"], row["width"]
     if min(shape) < 1:
         raise ValueError("no picture")
@@ -94,4 +106,5 @@ def _chroma(row: dict[str, Any]) -> Chroma:
     return Chroma(
         np.cumsum(ab, axis=1, dtype=np.int16).astype(np.float32) / np.float32(_STEPS),
         np.cumsum(confidence, axis=1, dtype=np.uint8).astype(np.float32) / np.float32(255),
+        references,
     )

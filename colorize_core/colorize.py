@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from itertools import repeat
 from pathlib import Path
@@ -18,23 +18,22 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from colorize_core import storage
+from colorize_core import parts, storage
 from colorize_core.chroma_file import decode_chroma, encode_chroma
-from colorize_core.config import RunConfig
-from colorize_core.engines import catalog
-from colorize_core.engines.contract import AnchorColorizer, Chroma, ColourStill, Interpolator
+from colorize_core.engines.contract import CPU, Chroma, ColourStill, Device, Facts, GreyFrame
 from colorize_core.errors import EngineFailed, FramesLost, KinecolorError
 from colorize_core.film import read_timeline
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
 from colorize_core.merge import Merger
-from colorize_core.references.stills import load_still
-from colorize_core.timebase import Timeline
+from colorize_core.references.stills import as_png, as_stored_picture, load_still
+from colorize_core.timebase import FrameSpan, Timeline
 from colorize_core.work import (
     AnchorsItem,
     ChunkItem,
     FilmRef,
     Outcome,
+    ReferenceItem,
     SegmentItem,
     StillRef,
     Stored,
@@ -42,14 +41,15 @@ from colorize_core.work import (
 )
 
 
-def prepare_process() -> None:
-    """Make this process fit for `perform`: one thread, whatever the number of cores.
+def prepare_process(device: Device = CPU) -> None:
+    """Make this process fit for `perform` on `device`: one CPU thread, whatever the cores.
 
     OpenCV's DIS cuts a picture into as many stripes as it has threads, and its results differ; so
     may BLAS's. Work is spread over processes instead.
     """
     cv2.setNumThreads(1)
     threadpool_limits(1)
+    parts.use(device)
 
 
 def perform(item: WorkItem) -> Outcome:
@@ -61,6 +61,8 @@ def perform(item: WorkItem) -> Outcome:
     """
     began = time.monotonic()
     match item:
+        case ReferenceItem():
+            stored = _make_reference(item)
         case AnchorsItem():
             stored = _colour_anchors(item)
         case SegmentItem():
@@ -70,45 +72,61 @@ def perform(item: WorkItem) -> Outcome:
     return Outcome(
         stored=stored,
         seconds=time.monotonic() - began,
-        peak_memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        peak_memory_bytes=parts.peak_memory_bytes(item.stage),
         worker=str(os.getpid()),
         node=platform.node(),
-        device="cpu",
+        device=parts.device_name(item.stage),
+        weights=parts.weights_record(item.stage),
     )
 
 
-def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
-    part = _anchor_colorizer(item.config)
-    size = part.facts.working_size(item.film.source.width, item.film.source.height)
-    stills = [_still(ref, item.film.source.rotation) for ref in item.stills]
+def _make_reference(item: ReferenceItem) -> tuple[Stored, ...]:
+    info = item.film.source
+    part = parts.reference_maker(item.config)
+    size = part.facts.working_size(info.width, info.height, info.sar)
     with _reader(item.film) as reader:
+        (grey,) = reader.grey(FrameSpan(item.frame, item.frame + 1), *size)
+    # The network sees the picture as people do, upright.
+    turns = info.rotation // 90
+    upright = GreyFrame(item.frame, np.ascontiguousarray(np.rot90(grey.lstar, k=turns)))
+    stills = [_still(ref) for ref in item.kindred]
+    shown = [replace(each, lab=np.ascontiguousarray(np.rot90(each.lab, turns))) for each in stills]
+    with _failures_of(part.facts, item):
+        still = part.make(upright, item.prompt, item.config.seed, shown)
+    data = as_png(as_stored_picture(still, info.rotation))
+    if not storage.upload_if_absent(data, item.output):
+        data = storage.read(item.output)  # another worker was first: what is stored is what counts
+    digest = hashlib.sha256(data).hexdigest()
+    return (Stored(item.output, digest, len(data), 1, 1.0),)
+
+
+def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
+    info = item.film.source
+    part = parts.anchor_colorizer(item.config)
+    size = part.facts.working_size(info.width, info.height, info.sar)
+    stills = [_still(ref) for ref in item.stills]
+    with _reader(item.film) as reader, _failures_of(part.facts, item):
         sized = SizedReader(reader, *size)
         uris = dict(zip(item.anchors, item.outputs, strict=True))
-        try:
-            colours = part.colorize(item.anchors, stills, sized, item.config.seed)
-            stored = {frame: _store([chroma], uris[frame]) for frame, chroma in colours}
-        except KinecolorError:
-            raise
-        except Exception as error:
-            raise _failed(part.facts.name, item, error) from error
+        colours = part.colorize(item.anchors, stills, sized, item.config.seed)
+        stored = {frame: _store([chroma], uris[frame]) for frame, chroma in colours}
     _check_count(len(item.anchors), len(stored), item)
     return tuple(stored[frame] for frame in item.anchors)
 
 
 def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
-    part = _interpolator(item.config)
-    size = part.facts.working_size(item.film.source.width, item.film.source.height)
+    info = item.film.source
+    part = parts.interpolator(item.config)
+    size = part.facts.working_size(info.width, info.height, info.sar)
     start, end = (_anchor(uri, size) for uri in (item.start, item.end))
     with _reader(item.film) as reader:
         greys = list(reader.grey(item.reads, *size))
-    try:
+    with _failures_of(part.facts, item):
         colours = part.fill(greys, start, end, item.config.seed)
-    except KinecolorError:
-        raise
-    except Exception as error:
-        raise _failed(part.facts.name, item, error) from error
     _check_count(len(item.reads), len(colours), item)
-    return (_store(colours[: len(item.owns)], item.output),)
+    chosen = tuple(sorted({*start.references, *end.references}))
+    owned = [replace(chroma, references=chosen) for chroma in colours[: len(item.owns)]]
+    return (_store(owned, item.output),)
 
 
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
@@ -153,7 +171,9 @@ def describe_colours(data: bytes, uri: str) -> Stored:
     """
     colours = decode_chroma(data, uri)
     confidence = sum(float(chroma.confidence.mean()) for chroma in colours) / len(colours)
-    return Stored(uri, hashlib.sha256(data).hexdigest(), len(data), len(colours), confidence)
+    chosen = tuple(sorted({digest for chroma in colours for digest in chroma.references}))
+    digest = hashlib.sha256(data).hexdigest()
+    return Stored(uri, digest, len(data), len(colours), confidence, chosen)
 
 
 def _check_count(planned: int, made: int, item: WorkItem) -> None:
@@ -164,24 +184,21 @@ def _check_count(planned: int, made: int, item: WorkItem) -> None:
         )
 
 
-def _failed(part: str, item: WorkItem, error: Exception) -> EngineFailed:
-    return EngineFailed(
-        f"Part {part} failed on {item}: {type(error).__name__}: {error}",
-        "Run the same command again; if it fails at the same place, report it.",
-    )
+@contextmanager
+def _failures_of(part: Facts, item: WorkItem) -> Iterator[None]:
+    """Whatever an engine part raises, as an error that says what to do about it."""
+    try:
+        yield
+    except KinecolorError:
+        raise
+    except Exception as error:
+        raise EngineFailed(
+            f"Part {part.name} failed on {item}: {type(error).__name__}: {error}",
+            "Run the same command again; if it fails at the same place, report it.",
+        ) from error
 
 
 # -- what a process keeps from one item to the next ------------------------------------------
-
-
-@lru_cache(maxsize=2)
-def _anchor_colorizer(config: RunConfig) -> AnchorColorizer:
-    return catalog.anchor_colorizer(config)
-
-
-@lru_cache(maxsize=2)
-def _interpolator(config: RunConfig) -> Interpolator:
-    return catalog.interpolator(config)
 
 
 @lru_cache(maxsize=2)
@@ -190,7 +207,7 @@ def _timeline(uri: str) -> Timeline:
 
 
 @lru_cache(maxsize=4)
-def _still(ref: StillRef, rotation: int) -> ColourStill:
+def _still(ref: StillRef) -> ColourStill:
     still = load_still(ref.uri)
     return ColourStill(ref.digest, still.lab, ref.frame)
 
@@ -224,4 +241,4 @@ def _anchor(uri: str, size: tuple[int, int]) -> Chroma:
         np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
         for plane in (chroma.ab, chroma.confidence)
     )
-    return Chroma(ab, confidence)
+    return Chroma(ab, confidence, chroma.references)

@@ -8,10 +8,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from colorize_core.engines.diffusion.settings import (
+    DualAttentionSettings,
+    QwenSettings,
+    SvdSettings,
+)
 from colorize_core.engines.exemplar.settings import FlowSettings, MatchSettings
 from colorize_core.errors import SettingError
 
@@ -27,9 +32,9 @@ class Parts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    reference: Literal["images"] = "images"
-    anchors: Literal["match"] = "match"
-    interpolation: Literal["flow"] = "flow"
+    reference: Literal["images", "qwen"] = "images"
+    anchors: Literal["match", "dual_attention"] = "match"
+    interpolation: Literal["flow", "svd"] = "flow"
 
 
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
@@ -61,6 +66,21 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
     flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
 
+    qwen: QwenSettings = Field(default=QwenSettings(), description="Settings of part `qwen`.")
+    dual_attention: DualAttentionSettings = Field(
+        default=DualAttentionSettings(), description="Settings of part `dual_attention`."
+    )
+    svd: SvdSettings = Field(default=SvdSettings(), description="Settings of part `svd`.")
+
+    @model_validator(mode="after")
+    def _segments_fit(self) -> Self:
+        if self.parts.interpolation == "svd" and self.anchor_interval + 1 > self.svd.max_frames:
+            raise ValueError(
+                f"anchor_interval {self.anchor_interval} makes segments of "
+                f"{self.anchor_interval + 1} frames, and svd.max_frames is {self.svd.max_frames}"
+            )
+        return self
+
     def settings_of(self, part: str) -> BaseModel:
         """The settings of an engine part: the field that is named after it."""
         settings = getattr(self, part)
@@ -75,6 +95,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "exemplar": {"parts": {"reference": "images", "anchors": "match", "interpolation": "flow"}},
+    "paper": {"parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "svd"}},
+    "fast": {"parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "flow"}},
 }
 
 

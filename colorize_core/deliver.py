@@ -144,6 +144,7 @@ def _record(
                 "made_from": _made_from(run) if published else None,
                 "frames_out": frames_out,
                 "luma_exact": luma_exact if run.request.config.merge == "exact_luma" else None,
+                "weights": tuple(sorted(run.weights)),
                 "warnings": tuple(run.warnings),
                 "error": error,
                 "finished": datetime.now(UTC),

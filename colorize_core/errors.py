@@ -57,6 +57,18 @@ class ReferenceUnusable(InputError):
     """A colour still is missing, is no picture, or points outside the film."""
 
 
+class WeightsMissing(InputError):
+    """Weights or a library that a part needs are not on the machine that does the work."""
+
+
+class LicenceNotAccepted(InputError):
+    """Weights whose licence limits their use, and nobody has accepted it."""
+
+
+class DeviceMissing(InputError):
+    """A part needs a GPU, or more memory, that is not there."""
+
+
 class SourceError(InputError):
     """The source cannot be colorized as it is."""
 
@@ -154,6 +166,10 @@ class EngineFailed(WorkError):
     """An engine part raised or broke its contract."""
 
     retry = Retry.ALONE
+
+
+class ReferenceRejected(WorkError):
+    """No attempt at a shot's still kept the frame's structure and had colour."""
 
 
 class FramesLost(WorkError):

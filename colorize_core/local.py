@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 
+from colorize_core import parts
 from colorize_core.colorize import perform, prepare_process
 from colorize_core.deliver import deliver
+from colorize_core.engines.contract import CPU, Device
 from colorize_core.film import open_film
+from colorize_core.placement import DeviceKind, local_device
 from colorize_core.prepare import prepare_run
 from colorize_core.request import FilmRequest, check_request
 from colorize_core.summary import RunSummary
-from colorize_core.work import Outcome, Progress, WorkItem
+from colorize_core.work import Outcome, Progress, Stage, WorkItem
 
 
 class LocalPool:
@@ -18,8 +21,8 @@ class LocalPool:
 
     width = 1
 
-    def __init__(self) -> None:
-        prepare_process()
+    def __init__(self, device: Device = CPU) -> None:
+        prepare_process(device)
         self._closed = False
 
     def submit(self, item: WorkItem) -> Future[Outcome]:
@@ -34,11 +37,16 @@ class LocalPool:
             future.set_exception(error)
         return future
 
+    def release(self, stage: Stage) -> None:
+        parts.release(stage)
+
     def close(self) -> None:
         self._closed = True
 
 
-def colorize_film(request: FilmRequest, progress: Progress) -> RunSummary:
+def colorize_film(
+    request: FilmRequest, progress: Progress, device: DeviceKind = "auto"
+) -> RunSummary:
     """Colorize one film here and now: what `flows/colorize_film.py` does, one shot at a time.
 
     Raises:
@@ -46,8 +54,10 @@ def colorize_film(request: FilmRequest, progress: Progress) -> RunSummary:
         KinecolorError: with what is wrong and what to do.
     """
     check_request(request)
+    here = local_device(request.config, device)
     film = open_film(request, progress)
-    run = prepare_run(film, request, LocalPool(), progress)
+    run = prepare_run(film, request, LocalPool(here), progress)
+    run.make_references()
     for work in run.shots:
         run.colorize_shot(work)
     return deliver(run)

@@ -17,6 +17,27 @@ from colorize_core.work import StillRef
 MERGE_VERSION = 1  # a change of what `merge`, `upsample` or the chunk's encoding gives
 
 
+def reference_name(
+    source: str,
+    frame: int,
+    prompt: str,
+    kindred: Sequence[StillRef],
+    facts: Facts,
+    config: RunConfig,
+) -> str:
+    """The still that `facts`' part makes of a frame; it stands for the still's digest."""
+    return digest_of(
+        {
+            "kind": "reference",
+            "source": source,
+            "frame": frame,
+            "prompt": prompt,
+            "kindred": [still.digest for still in kindred],
+            **_part(facts, config),
+        }
+    )
+
+
 def anchor_name(
     source: str,
     shot: FrameSpan,
@@ -74,9 +95,10 @@ def master_name(source: str, chunks: Sequence[str]) -> str:
 
 
 def _part(facts: Facts, config: RunConfig) -> dict[str, Any]:
-    return {
+    named = {
         "part": facts.name,
         "version": facts.version,
         "settings": config.settings_of(facts.name).model_dump(mode="json"),
         "seed": config.seed,
     }
+    return named | {"weights": facts.weights} if facts.weights else named

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from colorize_core import storage
+from colorize_core.config import RunConfig
 from colorize_core.engines import catalog
-from colorize_core.engines.contract import ColourStill
+from colorize_core.engines.catalog import PartFacts
+from colorize_core.engines.contract import ColourStill, Facts
 from colorize_core.errors import InputError, ReferenceUnusable
 from colorize_core.film import Film
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.source import SourceInfo
+from colorize_core.names import reference_name
+from colorize_core.references.kinship import find_kin
 from colorize_core.references.locate import locate
 from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
 from colorize_core.references.stills import (
@@ -23,9 +27,9 @@ from colorize_core.references.stills import (
 from colorize_core.request import FilmRequest
 from colorize_core.run import FilmRun
 from colorize_core.shot_work import ShotChoice
-from colorize_core.shots.shot_list import ShotList, read_csv
+from colorize_core.shots.shot_list import Shot, ShotList, read_csv
 from colorize_core.timebase import FrameSpan, parse_moment
-from colorize_core.work import Pool, Progress, StillRef
+from colorize_core.work import FilmRef, Pool, Progress, ReferenceItem, StillRef
 
 DISABLED = "the shot list says so"
 
@@ -39,8 +43,9 @@ def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress
     """
     began = time.monotonic()
     shots = read_shots(film, request)
-    choices, warnings = _choose_stills(film, request, shots, progress)
-    run = FilmRun(film, request, shots, choices, pool, progress, began)
+    facts = catalog.PartFacts.of(request.config)
+    choices, warnings = _choose_stills(film, request, shots, facts, progress)
+    run = FilmRun(film, request, shots, choices, facts, pool, progress, began)
     run.warnings += [*_about_source(film.info), *warnings]
     return run
 
@@ -69,16 +74,14 @@ def read_shots(film: Film, request: FilmRequest) -> ShotList:
 
 
 def _choose_stills(
-    film: Film, request: FilmRequest, shots: ShotList, progress: Progress
+    film: Film, request: FilmRequest, shots: ShotList, facts: PartFacts, progress: Progress
 ) -> tuple[list[ShotChoice], list[str]]:
     stills: list[ColourStill] = []
     texts = request.stills()
     for i, text in enumerate(texts):
         progress("references", i, len(texts))
         stills.append(_load(film, text))
-    size = catalog.anchor_colorizer(request.config).facts.working_size(
-        film.info.width, film.info.height
-    )
+    size = facts.anchors.working_size(film.info.width, film.info.height, film.info.sar)
     with FilmReader(film.info, film.timeline) as reader:
         sized = SizedReader(reader, *size)
         warnings = [
@@ -92,12 +95,42 @@ def _choose_stills(
         uris = {still.digest: _keep(film, still) for still in found}
         enabled = [shot for shot in shots if shot.enabled]
         views = (_view(shot.number, shot.span, sized) for shot in enabled)
-        by_shot = {choice.shot: choice for choice in choose(views, found)}
+        chosen = {each.shot: _refer(each, uris) for each in choose(views, found)}
+        if facts.reference:
+            served = [number for number, choice in chosen.items() if choice.stills]
+            bare = [shot for shot in enabled if shot.number not in served]
+            chosen |= _make_stills(film, request.config, bare, facts.reference, sized)
     progress("references", len(texts), len(texts))
     grey = ShotChoice((), DISABLED)
-    return [
-        _refer(by_shot[shot.number], uris) if shot.enabled else grey for shot in shots
-    ], warnings
+    return [chosen[shot.number] if shot.enabled else grey for shot in shots], warnings
+
+
+def _make_stills(
+    film: Film, config: RunConfig, shots: Sequence[Shot], facts: Facts, reader: SizedReader
+) -> dict[int, ShotChoice]:
+    """For each shot, the still of its middle frame that will be made (paper, section 3.1)."""
+    ref = FilmRef(film.info, film.paths.timeline)
+    middles = {shot.number: shot.span.start + len(shot.span) // 2 for shot in shots}
+    views = (
+        (number, next(reader.read(FrameSpan(frame, frame + 1))))
+        for number, frame in middles.items()
+    )
+    kin = find_kin(views, facts.kindred)
+    prompts = {shot.number: shot.prompt for shot in shots}
+    choices: dict[int, ShotChoice] = {}
+    for shot, leaders in ((each.shot, each.leaders) for each in kin):
+        frame, prompt = middles[shot], prompts[shot]
+        kindred = tuple(choices[leader].stills[0] for leader in leaders)
+        name = reference_name(film.info.digest, frame, prompt, kindred, facts, config)
+        still = StillRef(name, film.paths.reference(name), frame)
+        likes = f", like shot{'s' * (len(leaders) > 1)} {' and '.join(map(str, leaders))}"
+        choices[shot] = ShotChoice(
+            (still,),
+            f"made from the prompt{likes if leaders else ''}",
+            1.0,
+            ReferenceItem(ref, config, shot, frame, prompt, kindred, still.uri),
+        )
+    return choices
 
 
 def _load(film: Film, text: str) -> ColourStill:

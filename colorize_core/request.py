@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from colorize_core import storage
 from colorize_core.config import RunConfig
+from colorize_core.engines.catalog import makes_references
+from colorize_core.engines.diffusion.licences import check_licences
 from colorize_core.errors import ReferenceUnusable, SettingError, ShotListError, SourceUnreadable
 from colorize_core.references.stills import list_references, parse_reference
 
@@ -31,6 +33,11 @@ class FilmRequest(BaseModel):
     config: RunConfig = Field(default=RunConfig(), description="Everything that changes a pixel.")
     accept_damage: bool = Field(
         default=False, description="Keep the readable part of a damaged source."
+    )
+
+    accept_licence: bool = Field(
+        default=False,
+        description="The licences of the weights that limit their use were read and accepted.",
     )
 
     @property
@@ -64,8 +71,9 @@ def check_request(request: FilmRequest) -> None:
         raise SettingError("The output would overwrite the source.", "Give another -o.")
     if request.shots and not storage.exists(request.shots):
         raise ShotListError(f"There is no shot list at {request.shots}.", "Check the path or URL.")
+    check_licences(request.config, request.accept_licence)
     stills = request.stills()
-    if not stills:
+    if not stills and not makes_references(request.config):
         raise ReferenceUnusable(
             "No colour reference was given, so there is nothing to take colours from.",
             "Export a frame of the film, colour it in any paint program, and pass it with "

@@ -26,7 +26,10 @@ from colorize_core.work import Outcome, Stored
 if TYPE_CHECKING:
     from colorize_core.run import FilmRun
 
-_VERSIONED = ("kinecolor", "av", "numpy", "opencv-python", "ray", "prefect")
+_VERSIONED = (
+    *("kinecolor", "av", "numpy", "opencv-python", "ray", "prefect"),
+    *("torch", "diffusers", "transformers"),
+)
 
 
 def versions() -> str:
@@ -44,6 +47,7 @@ def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRo
     """The row of a segment before its work. One that stays grey has nothing to wait for."""
     paths, pts = run.film.paths, run.film.timeline.pts
     _, item = work.segments[segment.index]
+    reference_part, anchors_part, interpolation_part = run.facts.names
     return SegmentRow(
         film=paths.film,
         shot=segment.shot,
@@ -58,9 +62,9 @@ def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRo
         end_anchor_object=paths.relative(item.end) if item else None,
         references=tuple(still.digest for still in work.choice.stills),
         prompt=work.shot.prompt,
-        reference_part=run.parts.reference,
-        anchors_part=run.parts.anchors,
-        interpolation_part=run.parts.interpolation,
+        reference_part=reference_part,
+        anchors_part=anchors_part,
+        interpolation_part=interpolation_part,
         config_digest=run.config_digest,
         seed=run.request.config.seed,
         status="pending" if item else "done",
@@ -78,6 +82,7 @@ def found_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
         bytes=stored.bytes,
         frames=stored.frames,
         confidence=stored.confidence,
+        anchor_references=stored.references,
     )
 
 
@@ -108,7 +113,7 @@ def failed_segment(row: SegmentRow, status: SegmentStatus, error: Exception) -> 
 
 _OF_THE_WORK = (
     *("status", "attempts", "digest", "bytes", "frames", "worker", "node", "device", "seconds"),
-    *("peak_memory_bytes", "confidence", "computed_in_run"),
+    *("peak_memory_bytes", "confidence", "anchor_references", "computed_in_run"),
 )
 
 
@@ -175,6 +180,8 @@ def film_row(run: FilmRun, status: FilmStatus) -> FilmRow:
         depth=info.depth,
         config=config.model_dump_json(),
         config_digest=run.config_digest,
+        weights=tuple(sorted(run.weights)),
+        accepted_licences=run.accepted_licences,
         status=status,
         run=run.id,
         started=datetime.now(UTC),

@@ -15,12 +15,14 @@ from typing import TypeVar
 
 from colorize_core import storage
 from colorize_core.colorize import describe_colours
-from colorize_core.engines import catalog
+from colorize_core.engines.catalog import PartFacts
+from colorize_core.engines.diffusion.licences import licences
 from colorize_core.errors import KinecolorError, ObjectDamaged, Retry, Unfinished, as_text
 from colorize_core.film import Film
 from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.plan import Segment
+from colorize_core.references.stills import is_whole_png
 from colorize_core.request import FilmRequest
 from colorize_core.rows import (
     failed_segment,
@@ -50,18 +52,18 @@ class FilmRun:
         request: FilmRequest,
         shots: ShotList,
         choices: Sequence[ShotChoice],
+        facts: PartFacts,
         pool: Pool,
         progress: Progress,
         began: float,
     ) -> None:
         config = request.config
-        facts = (catalog.anchor_colorizer(config).facts, catalog.interpolator(config).facts)
         ref = FilmRef(film.info, film.paths.timeline)
         self.id = uuid.uuid4().hex[:12]
         self.began = began
         self.output_digest: str | None = None
         self.version = importlib.metadata.version("kinecolor")
-        self.parts = catalog.part_names(config)
+        self.facts = facts
         self.config_digest = config.digest
         self.film = film
         self.request = request
@@ -86,6 +88,11 @@ class FilmRun:
         self._frames_done = {"colorize": 0, "finish": 0}
         self._lock = threading.Lock()
         self.previous = self.ledger.film()
+        self.accepted_licences = tuple(
+            str(each) for each in licences(config) if request.accept_licence
+        )
+        self.weights = set(self.previous.weights) if self.previous else set[str]()
+        self._failed_stills: dict[str, Exception] = {}
         self.ledger.begin(
             film_row(self, "running"),
             [shot_row(self, work, "pending") for work in self.shots],
@@ -106,6 +113,45 @@ class FilmRun:
     def work(self, number: int) -> ShotWork:
         """The work of the shot with this number."""
         return next(work for work in self.shots if work.shot.number == number)
+
+    # -- stills ------------------------------------------------------------------------------
+
+    def make_references(self) -> None:
+        """Make the stills that are missing: first those that need no other, then those that do.
+
+        A still that could not be made fails its shot, and the shots whose stills need it.
+
+        Raises:
+            CancelledError: the pool was closed.
+        """
+        planned = [work.choice.making for work in self.shots if work.choice.making]
+        missing = [item for item in planned if not self._is_still(item.output)]
+        done = len(planned) - len(missing)
+        for later in (False, True):
+            items = []
+            for item in missing:
+                if bool(item.kindred) != later:
+                    continue
+                if lost := [self._failed_stills.get(still.uri) for still in item.kindred]:
+                    error = next((each for each in lost if each), None)
+                    if error:
+                        self._failed_stills[item.output] = error
+                        continue
+                items.append(item)
+            for item, ended in self._each_done(items):
+                if isinstance(ended, Exception):
+                    self._failed_stills[item.output] = ended
+                done += 1
+                self._progress("make-references", done, len(planned))
+        self.pool.release("reference")
+
+    def _is_still(self, uri: str) -> bool:
+        if not storage.exists(uri):
+            return False
+        if is_whole_png(storage.read(uri)):
+            return True
+        self._remake(uri)
+        return False
 
     # -- one shot ----------------------------------------------------------------------------
 
@@ -178,6 +224,9 @@ class FilmRun:
         needed = {uri for item in segments for uri in (item.start, item.end)}
         absent = {uri for uri in needed if not (storage.exists(uri) and self._read_colours(uri))}
         items = [item for item in work.anchors if absent.intersection(item.outputs)]
+        making = work.choice.making
+        if making and (error := self._failed_stills.get(making.output)):
+            return dict.fromkeys(absent, error)
         errors: dict[str, Exception] = {}
         for item, ended in self._each_done(items):
             if isinstance(ended, Exception):
@@ -262,7 +311,10 @@ class FilmRun:
                 item = futures.pop(done)
                 error = done.exception()
                 if error is None:
-                    yield item, done.result()
+                    outcome = done.result()
+                    if outcome.weights:
+                        self.weights.add(outcome.weights)
+                    yield item, outcome
                 elif not isinstance(error, Exception):
                     raise error
                 elif _may_pass(error) and str(item) not in tried:

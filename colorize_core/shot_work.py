@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from colorize_core.config import RunConfig
-from colorize_core.engines.contract import Facts
+from colorize_core.engines.catalog import PartFacts
 from colorize_core.names import anchor_name, chunk_name, segment_name
 from colorize_core.paths import FilmPaths
 from colorize_core.plan import Segment, group_anchors, group_segments, plan_shot
 from colorize_core.shots.shot_list import Shot
 from colorize_core.timebase import FrameSpan
-from colorize_core.work import AnchorsItem, ChunkItem, FilmRef, SegmentItem, StillRef
+from colorize_core.work import AnchorsItem, ChunkItem, FilmRef, ReferenceItem, SegmentItem, StillRef
 
 ANCHORS_IN_ONE_ITEM = (
     8  # of stills that lie in no shot: small enough to share, large enough to batch
@@ -25,12 +25,14 @@ class ShotChoice:
     """What a shot takes its colours from.
 
     `reason` says in one line how the stills were chosen, or why the shot stays grey. `score` in
-    [0, 1] says how well the best still fits.
+    [0, 1] says how well the best still fits. `making`: the work that makes the still, where it is
+    not a user's; its name is known before.
     """
 
     stills: tuple[StillRef, ...]
     reason: str
     score: float = 0.0
+    making: ReferenceItem | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +56,9 @@ def work_of_shot(
     shot: Shot,
     choice: ShotChoice,
     config: RunConfig,
-    facts: tuple[Facts, Facts],
+    facts: PartFacts,
 ) -> ShotWork:
-    """The work of `shot`. `facts` are the anchor part's and the interpolation part's."""
-    anchor_facts, segment_facts = facts
+    """The work of `shot` by the parts of `config`, whose facts are `facts`."""
     source = film.source.digest
     marks = [still.frame for still in choice.stills if still.frame is not None]
     plan = plan_shot(shot.number, shot.span, config.anchor_interval, marks)
@@ -67,7 +68,7 @@ def work_of_shot(
         return ShotWork(shot, choice, (), tuple((each, None) for each in plan.segments), grey)
 
     anchors = {
-        frame: anchor_name(source, shot.span, frame, choice.stills, anchor_facts, config)
+        frame: anchor_name(source, shot.span, frame, choice.stills, facts.anchors, config)
         for frame in plan.anchors
     }
     names = {
@@ -75,7 +76,7 @@ def work_of_shot(
             source,
             each.span,
             (anchors[each.start_anchor], anchors[each.end_anchor]),
-            segment_facts,
+            facts.interpolation,
             config,
         )
         for each in plan.segments
@@ -94,7 +95,9 @@ def work_of_shot(
                 choice.stills,
                 tuple(uris[frame] for frame in group),
             )
-            for group in group_anchors(plan.anchors, marks, ANCHORS_IN_ONE_ITEM)
+            for group in group_anchors(
+                plan.anchors, marks if facts.anchors.walks else (), ANCHORS_IN_ONE_ITEM
+            )
         ),
         tuple(
             (each, _segment(film, config, each, uris, paths.segment(names[each.index])))

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 from colorize_core.config import RunConfig
 from colorize_core.media.source import SourceInfo
 from colorize_core.timebase import FrameSpan
+
+Stage = Literal["reference", "anchors", "interpolation", "finish"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,27 @@ class StillRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceItem:
+    """Make a colour still of `frame` from `prompt`; `kindred` show the same things in colour."""
+
+    film: FilmRef
+    config: RunConfig
+    shot: int
+    frame: int
+    prompt: str
+    kindred: tuple[StillRef, ...]
+    output: str
+    stage: ClassVar[Stage] = "reference"
+
+    @property
+    def frames(self) -> int:
+        return 1
+
+    def __str__(self) -> str:
+        return f"the still of shot {self.shot} (frame {self.frame})"
+
+
+@dataclass(frozen=True, slots=True)
 class AnchorsItem:
     """Colour some anchors of a shot; `outputs` has one object for each of `anchors`."""
 
@@ -43,6 +66,7 @@ class AnchorsItem:
     anchors: tuple[int, ...]
     stills: tuple[StillRef, ...]
     outputs: tuple[str, ...]
+    stage: ClassVar[Stage] = "anchors"
 
     @property
     def frames(self) -> int:
@@ -65,6 +89,7 @@ class SegmentItem:
     start: str
     end: str
     output: str
+    stage: ClassVar[Stage] = "interpolation"
 
     @property
     def frames(self) -> int:
@@ -85,6 +110,7 @@ class ChunkItem:
     span: FrameSpan
     colours: tuple[str, ...]
     output: str
+    stage: ClassVar[Stage] = "finish"
 
     @property
     def frames(self) -> int:
@@ -94,23 +120,32 @@ class ChunkItem:
         return f"chunk {self.span} of shot {self.shot}"
 
 
-WorkItem = AnchorsItem | SegmentItem | ChunkItem
+WorkItem = ReferenceItem | AnchorsItem | SegmentItem | ChunkItem
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object that was written whole. `confidence`: mean over its frames (1 for a chunk)."""
+    """An object that was written whole. `confidence`: mean over its frames (1 for a chunk).
+    `references`: digests of the stills that a part chose for its colours, where it chose."""
 
     uri: str
     digest: str
     bytes: int
     frames: int
     confidence: float
+    references: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a worker says of a finished item. `attempts` is filled in by the pool."""
+    """What a worker says of a finished item.
+
+    Attributes:
+        peak_memory_bytes: of the process on a CPU, of the process's tensors on a GPU.
+        device: "cpu", or the GPU's name.
+        weights: the part's weights with their digest, for the manifest; empty: it has none.
+        attempts: filled in by the pool.
+    """
 
     stored: tuple[Stored, ...]
     seconds: float
@@ -118,6 +153,7 @@ class Outcome:
     worker: str
     node: str
     device: str
+    weights: str = ""
     attempts: int = 1
 
 
@@ -134,7 +170,12 @@ class Pool(Protocol):
         ...
 
     def submit(self, item: WorkItem) -> Future[Outcome]:
-        """Take an item. May be called from any thread; items start in the order they came."""
+        """Take an item. May be called from any thread; items of a stage start in the order they
+        came."""
+        ...
+
+    def release(self, stage: Stage) -> None:
+        """No item of this stage will come again in this run: give back what it holds."""
         ...
 
     def close(self) -> None:

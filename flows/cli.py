@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -33,6 +33,11 @@ Work = Annotated[
         envvar="KINECOLOR_WORK", help="The work root: a path or URL. Unfinished work is kept there."
     ),
 ]
+AcceptLicence = Annotated[
+    bool,
+    typer.Option("--accept-licence", help="Accept the licences of weights that limit their use."),
+]
+Device = Literal["auto", "cpu", "cuda"]
 WORK_ROOT = "kinecolor-work"
 INTERRUPTED = 130
 
@@ -76,13 +81,21 @@ def colorize(
             min=1, envvar="KINECOLOR_WORKERS", help="At most so many workers (default: one a CPU)."
         ),
     ] = None,
+    device: Annotated[
+        Device,
+        typer.Option(
+            envvar="KINECOLOR_DEVICE",
+            help="Where parts that want a GPU compute; auto never means the CPU.",
+        ),
+    ] = "auto",
     accept_damage: Annotated[
         bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
     ] = False,
+    accept_licence: AcceptLicence = False,
     as_json: Json = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")] = False,
 ) -> None:
-    """Colorize a film from colour stills."""
+    """Colorize a film from colour stills, or from a prompt."""
     from flows import commands
 
     commands.colorize(
@@ -96,8 +109,9 @@ def colorize(
             shots=shots,
             work=work,
             accept_damage=accept_damage,
+            accept_licence=accept_licence,
         ),
-        commands.Where(local=local, ray=ray, workers=workers),
+        commands.Where(local=local, ray=ray, workers=workers, device=device),
         as_json=as_json,
         debug=debug,
     )
@@ -156,6 +170,28 @@ def demo(
     from flows import commands
 
     commands.demo(output, commands.Where(local=local))
+
+
+@app.command("fetch-weights")
+def fetch_weights(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(help="qwen, dual_attention, svd. Default: the preset's.", metavar="[PART]…"),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Whose parts and settings.")] = "paper",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as qwen.precision=bf16."),
+    ] = None,
+    accept_licence: AcceptLicence = False,
+    as_json: Json = False,
+) -> None:
+    """Download the weights of engine parts beforehand: runs never do."""
+    from flows import commands
+
+    commands.fetch_weights(
+        parts or (), preset, set_ or (), accept_licence=accept_licence, as_json=as_json
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any, cast
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
 from tasks import stages
 from tasks.cluster import check_cluster, worker_pool
@@ -20,14 +21,18 @@ SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough t
     persist_result=False,
 )
 def colorize_film(
-    request: FilmRequest, ray_address: str | None = None, workers: int | None = None
+    request: FilmRequest,
+    ray_address: str | None = None,
+    workers: int | None = None,
+    device: DeviceKind = "auto",
 ) -> dict[str, Any]:
     """Colorize one film and publish it.
 
     Args:
         request: the film, its references, and where things go.
         ray_address: the Ray cluster to join; none means this machine alone.
-        workers: at most so many workers; none means one for each CPU of the cluster.
+        workers: at most so many of a kind; none means one for each CPU and GPU of the cluster.
+        device: where parts that want a GPU compute: cuda, cpu, or auto, which never means the CPU.
 
     Returns:
         The run's summary (`RunSummary` as JSON).
@@ -39,8 +44,10 @@ def colorize_film(
     check_request(request)
     check_cluster(ray_address)
     film = stages.ingest(request)
-    with worker_pool(ray_address, workers) as pool:
+    with worker_pool(request.config, ray_address, workers, device) as pool:
         run = stages.plan(film, request, pool)
+        if any(work.choice.making for work in run.shots):
+            stages.make_references(run)
         shots = [stages.colorize_shot(run, work) for work in run.shots]
         stages.wait_for(shots)
         pool.close()

@@ -22,16 +22,19 @@ from colorize_core.summary import RunSummary
 from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
+    from colorize_core.placement import DeviceKind
     from colorize_core.verify import Verification
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where the work is done: in this process, or by `workers` on the Ray at `ray` (None: here)."""
+    """Where the work is done: in this process, or by `workers` on the Ray at `ray` (None: here);
+    `device`: what parts that want a GPU compute on."""
 
     local: bool = False
     ray: str | None = None
     workers: int | None = None
+    device: DeviceKind = "auto"
 
 
 def film_request(
@@ -45,6 +48,7 @@ def film_request(
     shots: str | None,
     work: str,
     accept_damage: bool,
+    accept_licence: bool = False,
 ) -> FilmRequest:
     """A request from what was typed. The result's default place is the current folder."""
     uri = storage.normalise(source)
@@ -58,6 +62,7 @@ def film_request(
         shots=storage.normalise(shots) if shots else None,
         config=load_config(preset, assignments),
         accept_damage=accept_damage,
+        accept_licence=accept_licence,
     )
 
 
@@ -85,7 +90,7 @@ def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
         if where.local:
             from colorize_core.local import colorize_film as colorize_here
 
-            return colorize_here(request, terminal.progress)
+            return colorize_here(request, terminal.progress, where.device)
         terminal.say("Starting Prefect and Ray …")
         from tasks.server import choose_server
 
@@ -95,7 +100,7 @@ def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
 
         with listening(terminal.progress):
             try:
-                summary = colorize_film(request, where.ray, where.workers)
+                summary = colorize_film(request, where.ray, where.workers, where.device)
             except RuntimeError as error:
                 if "ephemeral Prefect API server" not in str(error):
                     raise
@@ -205,6 +210,24 @@ def _say_verification(found: Verification) -> None:
         typer.echo(f"{name + ':':<24}{value}")
     for text in (*found.notes, *found.problems):
         typer.echo(f"- {text}")
+
+
+def fetch_weights(
+    parts: Sequence[str],
+    preset: str,
+    assignments: Sequence[str],
+    *,
+    accept_licence: bool,
+    as_json: bool,
+) -> None:
+    """Bring the weights of parts to this machine; say where they are."""
+    from colorize_core.engines.diffusion.fetch import fetch
+
+    say = Terminal().say
+    fetched = fetch(parts, load_config(preset, assignments), accept_licence, say)
+    if as_json:
+        found = [{**dataclasses.asdict(each), "folder": str(each.folder)} for each in fetched]
+        typer.echo(json.dumps({"weights": found}))
 
 
 def demo(folder: Path, where: Where) -> None:

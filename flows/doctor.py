@@ -19,11 +19,6 @@ from urllib.parse import urlsplit
 _GIB = 2**30
 _LEAST_MEMORY, _LEAST_DISK = 4 * _GIB, 10 * _GIB
 _CONNECT_S = 1.0
-_PARTS_OF_WEIGHTS = {
-    "Qwen/Qwen-Image-Edit-2509": "qwen",
-    "CompVis/stable-diffusion-v1-4": "dual_attention",
-    "stabilityai/stable-video-diffusion-img2vid-xt": "svd",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ def diagnose(work: Path = Path()) -> list[Check]:
         _ray(),
         _diffusion(),
         _gpu(),
-        _weights(),
+        *_weights(),
         _terminal(),
     ]
 
@@ -177,15 +172,12 @@ def _machine() -> Iterator[Check]:
 
 
 def _memory_limit() -> int | None:
-    """Bytes that this process may use: the machine's, or its container's if that is less."""
+    """Bytes that this process may use; None where psutil is missing."""
     if find_spec("psutil") is None:
         return None
-    import psutil
+    from colorize_core.placement import memory_here
 
-    total = psutil.virtual_memory().total
-    limit = Path("/sys/fs/cgroup/memory.max")
-    text = limit.read_text().strip() if limit.is_file() else "max"
-    return min(total, int(text)) if text.isdigit() else total
+    return memory_here()
 
 
 def _existing(folder: Path) -> Path:
@@ -212,7 +204,7 @@ def _disk(work: Path) -> Check:
 
 
 def _gpu() -> Check:
-    remedy = "Not needed for the preset exemplar; a later release's GPU parts need an NVIDIA card."
+    remedy = "Not needed for the preset exemplar; paper and fast want an NVIDIA card."
     program = shutil.which("nvidia-smi")
     if program is None:
         return Check("GPU", False, False, "no NVIDIA driver", remedy)
@@ -225,18 +217,23 @@ def _gpu() -> Check:
     return _check("GPU", bool(names), False, names or "none", remedy)
 
 
-def _weights() -> Check:
-    home = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    there = [
-        f"{name} ({part})"
-        for name, part in _PARTS_OF_WEIGHTS.items()
-        if (hub / f"models--{name.replace('/', '--')}" / "snapshots").is_dir()
-    ]
-    parts = ", ".join(_PARTS_OF_WEIGHTS.values())
-    remedy = f"Not used yet: the parts {parts} of a later release will need them."
-    detail = ", ".join(there) or "none in the Hugging Face cache"
-    return _check("Weights", len(there) == len(_PARTS_OF_WEIGHTS), False, detail, remedy)
+def _weights() -> Iterator[Check]:
+    """Whether the weights that the parts load by default are there."""
+    if find_spec("pydantic") is None:
+        yield Check("Weights", False, False, "unknown", "Install kinecolor with its packages.")
+        return
+    from colorize_core.engines.diffusion.published import PUBLISHED
+    from colorize_core.engines.diffusion.weights import folder
+    from colorize_core.errors import WeightsMissing
+
+    for part, published in PUBLISHED.items():
+        try:
+            folder(published.repo, published.revision, part)
+            detail, remedy = f"{published.repo}@{published.revision[:8]}", ""
+        except WeightsMissing as missing:
+            detail = f"{published.repo} is not here, or not whole"
+            remedy = f"Not needed for the preset exemplar. {missing.remedy}"
+        yield _check(f"Weights of {part}", not remedy, False, detail, remedy)
 
 
 def _terminal() -> Check:

@@ -26,6 +26,7 @@ _STAGES = {
     "identify": ("Reading the source", "MiB"),
     "scan": ("Scanning frames and shots", "frames"),
     "references": ("Choosing references", "stills"),
+    "make-references": ("Making references", "stills"),
     "colorize": ("Colorizing", "frames"),
     "finish": ("Encoding frames", "frames"),
     "deliver": ("Putting the film together", "frames"),

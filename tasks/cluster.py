@@ -11,7 +11,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from colorize_core.errors import ClusterUnavailable
+from colorize_core.engines.diffusion.weights import check_weights
+
+from colorize_core.config import RunConfig
+from colorize_core.engines.catalog import PartFacts
+from colorize_core.errors import ClusterUnavailable, KinecolorError
+from colorize_core.placement import (
+    DeviceKind,
+    Group,
+    Resources,
+    gpus_here,
+    memory_here,
+    place,
+)
+from tasks.groups import GroupedPool
 
 if TYPE_CHECKING:
     from tasks.pool import RayPool
@@ -46,13 +59,17 @@ def check_cluster(address: str | None) -> None:
 
 
 @contextmanager
-def worker_pool(address: str | None, workers: int | None) -> Iterator[RayPool]:
-    """A pool of workers on the cluster at `address` (``RAY_ADDRESS`` where None), or on a private
-    Ray of this machine where neither is given. `workers`: how many (None: one for each CPU).
+def worker_pool(
+    config: RunConfig, address: str | None, workers: int | None, device: DeviceKind = "auto"
+) -> Iterator[GroupedPool]:
+    """Workers for a run on the cluster at `address` (``RAY_ADDRESS`` where None), or on a private
+    Ray of this machine where neither is given. `workers`: how many of a kind at most (None: one
+    for each CPU, and for each GPU).
 
     Raises:
         ClusterUnavailable: an address that was asked for does not answer. Never a private
             cluster in its place.
+        DeviceMissing, WeightsMissing: what a part of `config` needs is not there.
     """
     check_cluster(address)
     address = _asked_for(address)
@@ -61,19 +78,69 @@ def worker_pool(address: str | None, workers: int | None) -> Iterator[RayPool]:
     # Ray reads its environment when it is imported.
     import ray
 
-    from tasks.pool import RayPool
-
     _join(address)
     try:
-        cpus = int(ray.cluster_resources().get("CPU", 1))
-        pool = RayPool(max(1, min(workers or cpus, cpus)))
+        facts = PartFacts.of(config)
+        groups = place(facts, _resources(config, facts), device, workers)
+        pool = GroupedPool(groups, _start)
         try:
-            pool.wait_ready()
+            pool.open("finish")
             yield pool
         finally:
             pool.close()
     finally:
         ray.shutdown()
+
+
+def _start(group: Group) -> RayPool:
+    from tasks.pool import RayPool
+    from tasks.worker import Worker
+
+    # A worker on a GPU takes no CPU from those that finish frames.
+    actor = Worker.options(num_cpus=0 if group.gpu_share else 1, num_gpus=group.gpu_share)
+    pool = RayPool(
+        group.workers,
+        start_worker=lambda: actor.remote(group.device),
+        sticky=group.takes_turns,
+    )
+    pool.wait_ready()
+    return pool
+
+
+def _resources(config: RunConfig, facts: PartFacts) -> Resources:
+    """What the cluster has. Nodes are asked for their GPUs and weights where a part wants them."""
+    import ray
+    from ray.exceptions import RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    found = ray.cluster_resources()
+    cpus, memory = int(found.get("CPU", 1)), int(found.get("memory", 0)) or memory_here()
+    if not any(each.weights for each in facts.by_stage().values()):
+        return Resources(cpus, memory)
+    with_gpu = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU")]
+    nodes = with_gpu or [node for node in ray.nodes() if node["Alive"]]
+    ask = ray.remote(num_cpus=0, max_retries=0)(survey)
+    answers = [
+        ask.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        ).remote(config)
+        for node in nodes
+    ]
+    try:
+        sizes = [size for size in ray.get(answers) if size]
+    except RayTaskError as error:
+        raise error.cause if isinstance(error.cause, KinecolorError) else error from error
+    return Resources(cpus, memory, int(found.get("GPU", 0)), min(sizes, default=0))
+
+
+def survey(config: RunConfig) -> int:
+    """Bytes of the smallest GPU of this machine, 0 without one.
+
+    Raises:
+        WeightsMissing: weights or a library of a part of `config` are not on this machine.
+    """
+    check_weights(config)
+    return gpus_here()[1]
 
 
 def _set_environment(*, private: bool) -> None:

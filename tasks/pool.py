@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 
 from colorize_core.errors import WorkerLost
-from colorize_core.work import Outcome, WorkItem
+from colorize_core.work import Outcome, Stage, WorkItem
 from tasks.worker import Worker
 
 # They share no parent: a worker's death comes as any of them.
@@ -52,6 +52,7 @@ class _Seat:
     """An actor and what it has been given, oldest first."""
 
     actor: Any
+    stage: Stage | None = None
     jobs: dict[Any, _Job] = field(default_factory=dict)
 
 
@@ -64,7 +65,9 @@ class RayPool:
     A dead actor is replaced. The item it was on is tried again until it has seen `deaths_per_item`
     deaths; then its future ends with `WorkerLost`. Items that only waited on it are not blamed.
     After `deaths_in_all` deaths the pool gives up, so that a broken cluster ends a run.
-    `start_worker` gives an actor with the methods of `tasks.worker.Worker`.
+    `start_worker` gives an actor with the methods of `tasks.worker.Worker`. `sticky` workers go on
+    with the stage that they are at while it has items: where parts take turns on a small GPU, a
+    change means loading weights.
     """
 
     def __init__(
@@ -75,11 +78,13 @@ class RayPool:
         deaths_per_item: int = 3,
         deaths_in_all: int = 100,
         start_worker: Callable[[], Any] = Worker.remote,
+        sticky: bool = False,
     ) -> None:
         if width < 1 or in_flight < 1 or not 1 <= deaths_per_item <= deaths_in_all:
             raise ValueError("a pool needs a worker, an item in flight, and budgets that fit")
         self.width = width
         self._in_flight = in_flight
+        self._sticky = sticky
         self._start_worker = start_worker
         self._deaths_per_item = deaths_per_item
         self._deaths_left = deaths_in_all
@@ -103,6 +108,10 @@ class RayPool:
                 self._queue.append(job)
                 self._changed.notify()
         return job.future
+
+    def release(self, stage: Stage) -> None:
+        for seat in self._seats:
+            seat.actor.release.remote(stage)
 
     def close(self) -> None:
         with self._changed:
@@ -140,8 +149,18 @@ class RayPool:
             seat = min(self._seats, key=lambda seat: len(seat.jobs))
             if len(seat.jobs) >= self._in_flight:
                 return
-            job = self._queue.popleft()
+            job = self._next(seat)
+            seat.stage = job.item.stage
             seat.jobs[seat.actor.do.remote(job.item)] = job
+
+    def _next(self, seat: _Seat) -> _Job:
+        """Take the job that `seat` does next from the queue, which has one."""
+        if self._sticky:
+            for job in self._queue:
+                if job.item.stage == seat.stage:
+                    self._queue.remove(job)
+                    return job
+        return self._queue.popleft()
 
     def _finished(self) -> list[Any]:
         refs = [ref for seat in self._seats for ref in seat.jobs]

@@ -36,6 +36,12 @@ def plan(film: Film, request: FilmRequest, pool: Pool) -> FilmRun:
     return prepare_run(film, request, pool, observe.StageProgress(film.paths.film))
 
 
+@task(task_run_name="references · make stills", cache_policy=NO_CACHE, persist_result=False)
+def make_references(run: FilmRun) -> None:
+    """Make the stills of shots that the user's do not serve: what waits for the whole film."""
+    run.make_references()
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
 def _colorize_shot(run: FilmRun, number: int) -> str:
     """Returns the shot's status. A failed shot is no failed task: the film's end names it."""

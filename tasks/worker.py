@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ray
 
-from colorize_core.work import Outcome, WorkItem
+from colorize_core.engines.contract import CPU, Device
+from colorize_core.work import Outcome, Stage, WorkItem
 
 
 # Ray retries nothing by itself: the pool counts deaths and decides (design, section 7).
@@ -12,10 +13,10 @@ from colorize_core.work import Outcome, WorkItem
 class Worker:
     """Does items in its own process, one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: Device = CPU) -> None:
         from colorize_core.colorize import prepare_process
 
-        prepare_process()
+        prepare_process(device)
 
     def ready(self) -> bool:
         """True once the process is up and its libraries are imported."""
@@ -26,3 +27,9 @@ class Worker:
         from colorize_core.colorize import perform
 
         return perform(item)
+
+    def release(self, stage: Stage) -> None:
+        """Give back the memory of a stage's part."""
+        from colorize_core import parts
+
+        parts.release(stage)

@@ -32,7 +32,10 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def film_request(
-    folder: Path, *settings: str, stills: tuple[int, ...] = (5, 17, 30)
+    folder: Path,
+    *settings: str,
+    stills: tuple[int, ...] = (5, 17, 30),
+    preset: str = "exemplar",
 ) -> FilmRequest:
     """A request for a film of three shots (10, 14 and 12 frames) with true stills at `stills`."""
     source = folder / "film.mkv"
@@ -50,7 +53,8 @@ def film_request(
         work=str(folder / "work"),
         references=tuple(f"{folder}/still{frame}.png@f{frame}" for frame in stills),
         shots=str(folder / "shots.csv"),
-        config=load_config("exemplar", settings),
+        config=load_config(preset, settings),
+        accept_licence=preset == "paper",
     )
 
 
@@ -58,6 +62,8 @@ def command_line(request: FilmRequest) -> list[str]:
     """`kinecolor` and this, without settings, asks for the same."""
     return [
         "colorize",
+        *("--preset", request.config.preset),
+        *(("--accept-licence",) if request.accept_licence else ()),
         request.source,
         *("-o", request.output, "--work", request.work, "--shots", str(request.shots)),
         *(part for still in request.references for part in ("--reference", still)),

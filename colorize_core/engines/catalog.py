@@ -1,4 +1,7 @@
-"""Name → engine part. A dict literal for each stage is all the registry there is."""
+"""Name → engine part. A dict literal for each stage is all the registry there is.
+
+Parts are cheap to make: weights are loaded when the first work comes.
+"""
 
 from __future__ import annotations
 
@@ -6,46 +9,108 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from colorize_core.config import RunConfig
-from colorize_core.engines.contract import AnchorColorizer, Interpolator
+from colorize_core.engines.contract import (
+    CPU,
+    AnchorColorizer,
+    Device,
+    Facts,
+    Interpolator,
+    ReferenceMaker,
+)
+from colorize_core.work import Stage
+
+STILLS_OF_USERS = "images"  # stage reference without a part: stills are given, none is made
 
 
-def _match(config: RunConfig) -> AnchorColorizer:
+def _qwen(config: RunConfig, device: Device) -> ReferenceMaker:
+    from colorize_core.engines.diffusion.qwen import Qwen
+
+    return Qwen(config.qwen, device)
+
+
+def _match(config: RunConfig, device: Device) -> AnchorColorizer:
     from colorize_core.engines.exemplar.match import Match
 
     return Match(config.match)
 
 
-def _flow(config: RunConfig) -> Interpolator:
+def _dual_attention(config: RunConfig, device: Device) -> AnchorColorizer:
+    from colorize_core.engines.diffusion.dual_attention import DualAttention
+
+    return DualAttention(config.dual_attention, device)
+
+
+def _flow(config: RunConfig, device: Device) -> Interpolator:
     from colorize_core.engines.exemplar.flow import Flow
 
     return Flow(config.flow)
 
 
-ANCHOR_COLORIZERS: Mapping[str, Callable[[RunConfig], AnchorColorizer]] = {"match": _match}
-INTERPOLATORS: Mapping[str, Callable[[RunConfig], Interpolator]] = {"flow": _flow}
+def _svd(config: RunConfig, device: Device) -> Interpolator:
+    from colorize_core.engines.diffusion.svd import Svd
+
+    return Svd(config.svd, device, _flow(config, device))
+
+
+REFERENCE_MAKERS: Mapping[str, Callable[[RunConfig, Device], ReferenceMaker]] = {"qwen": _qwen}
+ANCHOR_COLORIZERS: Mapping[str, Callable[[RunConfig, Device], AnchorColorizer]] = {
+    "match": _match,
+    "dual_attention": _dual_attention,
+}
+INTERPOLATORS: Mapping[str, Callable[[RunConfig, Device], Interpolator]] = {
+    "flow": _flow,
+    "svd": _svd,
+}
+
+
+def makes_references(config: RunConfig) -> bool:
+    """Whether stills are made for shots that the user's stills do not serve."""
+    return config.parts.reference != STILLS_OF_USERS
+
+
+def reference_maker(config: RunConfig, device: Device = CPU) -> ReferenceMaker:
+    return REFERENCE_MAKERS[config.parts.reference](config, device)
+
+
+def anchor_colorizer(config: RunConfig, device: Device = CPU) -> AnchorColorizer:
+    return ANCHOR_COLORIZERS[config.parts.anchors](config, device)
+
+
+def interpolator(config: RunConfig, device: Device = CPU) -> Interpolator:
+    return INTERPOLATORS[config.parts.interpolation](config, device)
 
 
 @dataclass(frozen=True, slots=True)
-class PartNames:
-    """Each stage's part with its version, as the manifest names it (``match/1``)."""
+class PartFacts:
+    """What the chosen parts declare. `reference`: None where stills are the user's alone."""
 
-    reference: str
-    anchors: str
-    interpolation: str
+    reference: Facts | None
+    anchors: Facts
+    interpolation: Facts
 
+    @classmethod
+    def of(cls, config: RunConfig) -> PartFacts:
+        made = makes_references(config)
+        return cls(
+            reference_maker(config).facts if made else None,
+            anchor_colorizer(config).facts,
+            interpolator(config).facts,
+        )
 
-def part_names(config: RunConfig) -> PartNames:
-    anchors, interpolation = anchor_colorizer(config).facts, interpolator(config).facts
-    return PartNames(
-        f"{config.parts.reference}/1",
-        f"{anchors.name}/{anchors.version}",
-        f"{interpolation.name}/{interpolation.version}",
-    )
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """Each stage's part with its version, as the manifest names it (``match/1``)."""
+        reference = self.reference
+        return (
+            f"{reference.name}/{reference.version}" if reference else f"{STILLS_OF_USERS}/1",
+            f"{self.anchors.name}/{self.anchors.version}",
+            f"{self.interpolation.name}/{self.interpolation.version}",
+        )
 
-
-def anchor_colorizer(config: RunConfig) -> AnchorColorizer:
-    return ANCHOR_COLORIZERS[config.parts.anchors](config)
-
-
-def interpolator(config: RunConfig) -> Interpolator:
-    return INTERPOLATORS[config.parts.interpolation](config)
+    def by_stage(self) -> dict[Stage, Facts]:
+        """Stage → facts, stages in the order they run."""
+        stages: dict[Stage, Facts] = {}
+        if self.reference:
+            stages["reference"] = self.reference
+        stages["anchors"], stages["interpolation"] = self.anchors, self.interpolation
+        return stages

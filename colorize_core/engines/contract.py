@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from fractions import Fraction
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,10 +50,13 @@ class Chroma:
     Attributes:
         ab: float32 ``[H, W, 2]``, a* and b*.
         confidence: float32 ``[H, W]`` in [0, 1]; 0 means that the colours are a guess.
+        references: digests of the stills that the part took for this frame, where it chose among
+            those it was given; empty: all of them.
     """
 
     ab: F32
     confidence: F32
+    references: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ab.ndim != 3 or self.ab.shape[2] != 2 or self.ab.dtype != np.float32:
@@ -75,36 +79,78 @@ class FrameReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """Where a part computes. `memory_bytes`: how much it may use there, weights included."""
+
+    kind: Literal["cpu", "cuda"] = "cpu"
+    memory_bytes: int = 4 * 2**30
+
+
+CPU = Device()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A part's memory by formula, in bytes: ``fixed + per_pixel · pixels · frames``.
+
+    Attributes:
+        fixed: weights and what does not grow with the pictures.
+        per_pixel: for each pixel at working size of each frame worked on at once.
+        frames: least frames that the part works on at once.
+    """
+
+    fixed: int
+    per_pixel: int
+    frames: int = 1
+
+    def need(self, pixels: int, frames: int | None = None) -> int:
+        """Bytes for `frames` (default: the least) pictures of `pixels` at once."""
+        return self.fixed + self.per_pixel * pixels * (self.frames if frames is None else frames)
+
+    def most_frames(self, pixels: int, memory_bytes: int) -> int:
+        """How many frames fit at once: a multiple of `frames`, and at least that."""
+        room = (memory_bytes - self.fixed) // (self.per_pixel * pixels * self.frames)
+        return max(1, room) * self.frames
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a part declares of itself.
 
     Attributes:
         name, version: identify the part; a change of results is a change of version.
-        pixel_budget: frames are brought to about this many pixels, never enlarged.
-        size_multiple: working width and height are multiples of it.
+        pixel_budget: frames are brought to about this many pixels, aspect kept.
+        memory: see `Memory`.
+        enlarges: smaller frames are brought up to the budget, too: networks know one size best.
+        square_pixels: frames are brought to square pixels, as people see them.
         max_frames: most frames in one call (0: any number).
-        needs_gpu, needs_weights: what must be there for it to run.
-        bytes_per_pixel: working memory of one call, for each pixel of each frame it holds.
+        needs_gpu: meant for a GPU; on a CPU only where a person asks for it.
+        walks: anchors are met on a walk through the shot, so that those on one side of a still
+            belong together.
+        kindred: most stills of kindred shots that a reference is made with.
+        weights: identifies the weights (`weights.identity`); none: the part has no weights.
+        network_calls: network evaluations for one frame of output (estimates; 0: no network).
     """
 
     name: str
     version: int
     pixel_budget: int
-    size_multiple: int = 1
+    memory: Memory
+    enlarges: bool = False
+    square_pixels: bool = False
     max_frames: int = 0
     needs_gpu: bool = False
-    needs_weights: bool = False
-    bytes_per_pixel: int = 0
+    walks: bool = False
+    kindred: int = 0
+    weights: str = ""
+    network_calls: float = 0.0
 
-    def working_size(self, width: int, height: int) -> tuple[int, int]:
-        """``(width, height)`` at which the part works on a film of this size, aspect kept."""
-        scale = min(1.0, math.sqrt(self.pixel_budget / (width * height)))
-
-        def fit(length: int) -> int:
-            step = self.size_multiple
-            return max(step, round(length * scale / step) * step)
-
-        return fit(width), fit(height)
+    def working_size(self, width: int, height: int, sar: Fraction = Fraction(1)) -> tuple[int, int]:
+        """``(width, height)`` at which the part works on a film of this size and sample aspect."""
+        shown = width * float(sar) if self.square_pixels else width
+        scale = math.sqrt(self.pixel_budget / (shown * height))
+        scale = scale if self.enlarges else min(1.0, scale)
+        return max(1, round(shown * scale)), max(1, round(height * scale))
 
 
 class ReferenceMaker(Protocol):
@@ -116,10 +162,11 @@ class ReferenceMaker(Protocol):
     def make(
         self, grey: GreyFrame, prompt: str, seed: int, kindred: Sequence[ColourStill]
     ) -> ColourStill:
-        """A colour still of `grey`. `kindred` are stills of shots that show the same things.
+        """A colour still of `grey`, of its size. `kindred` are stills of shots that show the same
+        things.
 
         Raises:
-            EngineFailed: no acceptable still could be made.
+            ReferenceRejected: no acceptable still could be made.
         """
         ...
 

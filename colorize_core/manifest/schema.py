@@ -62,6 +62,11 @@ class SegmentRow(Row):
     references: tuple[str, ...] = Field(
         default=(), description="Digests of the colour stills that the shot takes its colours from."
     )
+    anchor_references: tuple[str, ...] = Field(
+        default=(),
+        description="Those of them that the segment's anchors took, where the anchors' part chose; "
+        "empty: all.",
+    )
     prompt: str = Field(
         default="", description="The prompt that the shot's reference was made with."
     )
@@ -93,11 +98,13 @@ class SegmentRow(Row):
     worker: str | None = Field(default=None, description="Worker that made it.")
     node: str | None = Field(default=None, description="Machine that made it.")
     device: str | None = Field(
-        default=None, description="Device that made it, such as cpu or cuda:0."
+        default=None, description="Device that made it: cpu, or the GPU's name."
     )
     seconds: float | None = Field(default=None, ge=0, description="Seconds that the worker needed.")
     peak_memory_bytes: int | None = Field(
-        default=None, ge=0, description="The worker's peak resident memory."
+        default=None,
+        ge=0,
+        description="The worker's peak memory: resident, or of its tensors on a GPU.",
     )
     confidence: float | None = Field(
         default=None, ge=0, le=1, description="Mean confidence of its colours, 0 (a guess) to 1."
@@ -196,6 +203,13 @@ class FilmRow(Row):
     depth: int = Field(ge=1, description="Bits of a Y' sample.")
     config: str = Field(description="The run configuration, as JSON.")
     config_digest: str = Field(description="Digest of the run configuration.")
+    weights: tuple[str, ...] = Field(
+        default=(),
+        description="Weights that made its colours: part, id and revision or folder, sha256.",
+    )
+    accepted_licences: tuple[str, ...] = Field(
+        default=(), description="Licences of weights that the run's owner accepted."
+    )
     status: FilmStatus = Field(
         default="running",
         description="running: a run is at it, or was killed. published: the result is at its "

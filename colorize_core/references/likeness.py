@@ -31,7 +31,10 @@ _WINDOW = 9  # pixels, of `structure`
 _NOISE = 2.0  # L*², variance that counts as none
 
 
-def scene_keypoints(lstar: F32) -> tuple[Keypoints, tuple[int, int]]:
+SceneKeypoints = tuple[Keypoints, tuple[int, int]]
+
+
+def scene_keypoints(lstar: F32) -> SceneKeypoints:
     """What `same_scene` compares, with the size of the picture it was found in."""
     width, height = size_of(lstar)
     scale = math.sqrt(_PIXELS / (width * height))
@@ -39,9 +42,7 @@ def scene_keypoints(lstar: F32) -> tuple[Keypoints, tuple[int, int]]:
     return keypoints(small, _KEYPOINTS), size_of(small)
 
 
-def same_scene(
-    first: tuple[Keypoints, tuple[int, int]], second: tuple[Keypoints, tuple[int, int]]
-) -> float:
+def same_scene(first: SceneKeypoints, second: SceneKeypoints) -> float:
     """How surely two pictures show the same scene, in [0, 1]; from 0.5 on they do.
 
     It is n / (n + 9) for n matches of keypoints on one planar motion: what is seen from another

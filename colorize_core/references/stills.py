@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
 from colorize_core import storage
-from colorize_core.engines.contract import ColourStill
+from colorize_core.engines.contract import F32, ColourStill
 from colorize_core.errors import ObjectMissing, ReferenceUnusable
 from colorize_core.media.color import lab_to_srgb, srgb_to_lab
 from colorize_core.timebase import is_moment
@@ -113,13 +113,24 @@ def load_still(uri: str) -> ColourStill:
         raise ReferenceUnusable(
             f"{shown} is not a picture that can be read.", "Save it as PNG, JPEG, TIFF or WebP."
         ) from error
-    still = _still_of(rgb)
-    chroma = np.hypot(still.lab[..., 1], still.lab[..., 2])
-    if float(np.mean(chroma > _COLOURFUL)) < _LEAST_COLOURFUL_SHARE:
+    still = still_of(rgb)
+    if not has_colour(still.lab):
         raise ReferenceUnusable(
             f"The still {shown} has no colour.", "Colour it in a paint program, or give another."
         )
     return still
+
+
+def still_of(rgb: NDArray[np.uint8]) -> ColourStill:
+    """The still of sRGB pixels, uint8 ``[H, W, 3]``, named by them."""
+    digest = hashlib.sha256(f"{rgb.shape[1]}x{rgb.shape[0]}".encode() + rgb.tobytes()).hexdigest()
+    return ColourStill(digest, srgb_to_lab(rgb.astype(np.float32) / np.float32(255)))
+
+
+def has_colour(lab: F32) -> bool:
+    """Whether a picture (``[H, W, 3]``, L*, a*, b*) has more than traces of colour."""
+    chroma = np.hypot(lab[..., 1], lab[..., 2])
+    return float(np.mean(chroma > _COLOURFUL)) >= _LEAST_COLOURFUL_SHARE
 
 
 def as_png(still: ColourStill) -> bytes:
@@ -128,6 +139,15 @@ def as_png(still: ColourStill) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(levels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+def is_whole_png(data: bytes) -> bool:
+    """Whether `data` is a PNG file whose checksums are right."""
+    try:
+        Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+    except _NOT_READABLE:
+        return False
+    return data.endswith(b"IEND\xaeB`\x82")
 
 
 def as_stored_picture(still: ColourStill, rotation: int) -> ColourStill:
@@ -159,11 +179,6 @@ def _decode(image: Image.Image) -> NDArray[np.uint8]:
         converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
         image = converted or image  # None stands for a change in place, which was not asked for
     return np.asarray(image.convert("RGB"))
-
-
-def _still_of(rgb: NDArray[np.uint8]) -> ColourStill:
-    digest = hashlib.sha256(f"{rgb.shape[1]}x{rgb.shape[0]}".encode() + rgb.tobytes()).hexdigest()
-    return ColourStill(digest, srgb_to_lab(rgb.astype(np.float32) / np.float32(255)))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

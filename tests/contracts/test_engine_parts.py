@@ -7,19 +7,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from colorize_core.config import RunConfig
-from colorize_core.engines.catalog import ANCHOR_COLORIZERS, INTERPOLATORS
+from colorize_core.config import RunConfig, load_config
+from colorize_core.engines.catalog import ANCHOR_COLORIZERS, INTERPOLATORS, REFERENCE_MAKERS
 from colorize_core.engines.contract import (
+    CPU,
     AnchorColorizer,
     Chroma,
     ColourStill,
     Facts,
     GreyFrame,
     Interpolator,
+    ReferenceMaker,
 )
 from colorize_core.media.color import srgb_to_lab
 from colorize_core.timebase import FrameSpan
 from tests.media_factory import colour_picture
+from tests.tiny.paper import paper_settings
 
 SIZES = [(96, 64), (61, 47), (8, 6)]  # width, height
 FIRST = 100  # a shot that does not begin at frame 0
@@ -49,14 +52,31 @@ class Reader:
         return iter([self._frames[frame] for frame in span])
 
 
-@pytest.fixture(params=sorted(ANCHOR_COLORIZERS))
+_WITH_WEIGHTS = {"qwen", "dual_attention", "svd"}  # these run here with tiny random networks
+
+
+def config_for(part: str, request: pytest.FixtureRequest) -> RunConfig:
+    if part not in _WITH_WEIGHTS:
+        return RunConfig()
+    return load_config("paper", paper_settings(request.getfixturevalue("paper_models")))
+
+
+# A part keeps its networks from one test to the next, as it does in a worker.
+
+
+@pytest.fixture(scope="module", params=sorted(REFERENCE_MAKERS))
+def maker(request: pytest.FixtureRequest) -> ReferenceMaker:
+    return REFERENCE_MAKERS[request.param](config_for(request.param, request), CPU)
+
+
+@pytest.fixture(scope="module", params=sorted(ANCHOR_COLORIZERS))
 def colorizer(request: pytest.FixtureRequest) -> AnchorColorizer:
-    return ANCHOR_COLORIZERS[request.param](RunConfig())
+    return ANCHOR_COLORIZERS[request.param](config_for(request.param, request), CPU)
 
 
-@pytest.fixture(params=sorted(INTERPOLATORS))
+@pytest.fixture(scope="module", params=sorted(INTERPOLATORS))
 def interpolator(request: pytest.FixtureRequest) -> Interpolator:
-    return INTERPOLATORS[request.param](RunConfig())
+    return INTERPOLATORS[request.param](config_for(request.param, request), CPU)
 
 
 def assert_usable(found: Chroma, shape: tuple[int, int]) -> None:
@@ -67,9 +87,12 @@ def assert_usable(found: Chroma, shape: tuple[int, int]) -> None:
 
 
 def assert_facts(facts: Facts) -> None:
-    assert facts.name and facts.version >= 1 and facts.bytes_per_pixel > 0
+    assert facts.name and facts.version >= 1 and facts.memory.per_pixel > 0
+    assert bool(facts.weights) == (facts.name in _WITH_WEIGHTS) == facts.needs_gpu
+    assert bool(facts.memory.fixed) == bool(facts.network_calls) == bool(facts.weights)
     width, height = facts.working_size(1920, 1080)
     assert width * height <= facts.pixel_budget * 1.02
+    assert width / height == pytest.approx(1920 / 1080, rel=0.02)
 
 
 def coloured(
@@ -81,6 +104,36 @@ def coloured(
     found = list(part.colorize(anchors, stills, Reader(frames), seed=1))
     assert sorted(frame for frame, _ in found) == sorted(anchors)
     return dict(found)
+
+
+# -- references --------------------------------------------------------------------------------
+
+
+def test_facts_of_makers(maker: ReferenceMaker) -> None:
+    assert_facts(maker.facts)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_still_has_its_frames_size_and_number(
+    maker: ReferenceMaker, width: int, height: int
+) -> None:
+    frame = grey(film(width, height, 1))[0]
+    still = maker.make(frame, "", 1, [])
+    assert still.lab.shape == (height, width, 3) and still.lab.dtype == np.float32
+    assert still.frame == frame.frame and still.digest
+    assert np.array_equal(still.lab, maker.make(frame, "", 1, []).lab)
+
+
+def test_stills_depend_on_prompt_seed_and_kindred(maker: ReferenceMaker) -> None:
+    lab = film(96, 64, 1)[0]
+    frame = grey([lab])[0]
+    made = [
+        maker.make(frame, "", 1, []),
+        maker.make(frame, "A red coat.", 1, []),
+        maker.make(frame, "", 2, []),
+        maker.make(frame, "", 1, [ColourStill("kin", lab)]),
+    ]
+    assert len({still.digest for still in made}) == len(made)
 
 
 # -- anchors -----------------------------------------------------------------------------------

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from colorize_core.config import RunConfig
+from colorize_core.engines.contract import CPU
 from colorize_core.errors import ObjectMissing
 from colorize_core.local import LocalPool
+from colorize_core.placement import Group
 from colorize_core.timebase import FrameSpan
 from colorize_core.work import ChunkItem, Outcome, Pool
 from tests.film import scanned_film
@@ -24,6 +26,7 @@ from tests.film import scanned_film
     params=[
         "local",
         pytest.param("ray", marks=[pytest.mark.cluster, pytest.mark.xdist_group("ray")]),
+        pytest.param("grouped", marks=[pytest.mark.cluster, pytest.mark.xdist_group("ray")]),
     ]
 )
 def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
@@ -32,10 +35,15 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
         yield local
         local.close()
         return
+    from tasks.groups import GroupedPool
     from tasks.pool import RayPool
 
     request.getfixturevalue("ray_cluster")
-    remote = RayPool(2)
+    remote: Pool
+    if request.param == "ray":
+        remote = RayPool(2)
+    else:
+        remote = GroupedPool([Group(("finish",), 2, CPU)], lambda group: RayPool(group.workers))
     yield remote
     remote.close()
 
@@ -69,6 +77,14 @@ def test_an_error_is_the_items_own(pool: Pool, items: list[ChunkItem], tmp_path:
     with pytest.raises(ObjectMissing):
         futures[1].result(60)
     assert isinstance(futures[2].result(60), Outcome)
+
+
+def test_a_released_stage_can_come_again(pool: Pool, items: list[ChunkItem]) -> None:
+    """What it gave back is made again: a run that asks once more is slow, not wrong."""
+    pool.submit(items[3]).result(60)
+    pool.release("finish")
+    pool.release("reference")
+    assert pool.submit(items[4]).result(60).stored[0].frames == 4
 
 
 def test_nothing_is_taken_after_close(pool: Pool, items: list[ChunkItem]) -> None:

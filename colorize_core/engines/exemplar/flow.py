@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from colorize_core.engines.contract import Chroma, Facts, GreyFrame
+from colorize_core.engines.contract import Chroma, Facts, GreyFrame, Memory
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
 from colorize_core.engines.exemplar.propagate import Carried, Source, Walk, fuse
 from colorize_core.engines.exemplar.raster import to_byte
@@ -29,7 +29,7 @@ class Flow:
             name="flow",
             version=1,
             pixel_budget=self._settings.working_pixels,
-            bytes_per_pixel=64,
+            memory=Memory(fixed=0, per_pixel=64, frames=25),
         )
 
     def fill(

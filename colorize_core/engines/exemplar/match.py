@@ -7,7 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from colorize_core.engines.contract import Chroma, ColourStill, Facts, FrameReader, GreyFrame
+from colorize_core.engines.contract import (
+    Chroma,
+    ColourStill,
+    Facts,
+    FrameReader,
+    GreyFrame,
+    Memory,
+)
 from colorize_core.engines.exemplar.correspond import transfer
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
 from colorize_core.engines.exemplar.propagate import Source, Walk, blend, fuse, precision
@@ -35,7 +42,8 @@ class Match:
             name="match",
             version=1,
             pixel_budget=self._settings.working_pixels,
-            bytes_per_pixel=64,
+            memory=Memory(fixed=0, per_pixel=64, frames=25),
+            walks=True,
         )
 
     def colorize(

@@ -1,0 +1,123 @@
+"""Stable Diffusion 1.x for dual attention: loaded by components, without its pipeline.
+
+Shapes: pictures R'G'B' float32 ``[B, 3, H, W]`` in [-1, 1], sides multiples of 64; latents
+``[B, 4, H/8, W/8]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from colorize_core.engines.contract import Device
+from colorize_core.engines.diffusion import weights
+from colorize_core.engines.diffusion.attention import DualUNet, Mix
+from colorize_core.engines.diffusion.compute import dtype_of, torch_device
+from colorize_core.engines.diffusion.dual_loop import DualLoop, Ladder
+from colorize_core.engines.diffusion.quiet import no_progress_bars
+from colorize_core.engines.diffusion.settings import DualAttentionSettings
+
+Model = TypeVar("Model", bound=ModelMixin)
+
+
+def mixes(settings: DualAttentionSettings) -> tuple[Mix, Mix]:
+    """What shallow and deep layers mix."""
+    return Mix(settings.gamma1, settings.beta1), Mix(settings.gamma2, settings.beta2)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DualNetworks:
+    """The VAE, and the U-Net in its loop."""
+
+    vae: AutoencoderKL
+    loop: DualLoop
+
+    @classmethod
+    def load(cls, settings: DualAttentionSettings, device: Device) -> DualNetworks:
+        """From the folder or the cache that `settings` names. The text encoder embeds the empty
+        prompt, and is dropped.
+
+        Raises:
+            WeightsMissing: they are not on this machine.
+        """
+        folder = weights.folder(settings.weights, settings.revision, "dual_attention")
+        place = torch_device(device)
+        prompt = _empty_prompt(folder, settings, place)
+        vae = _component(AutoencoderKL, folder, "vae", settings, place)
+        unet = _component(UNet2DConditionModel, folder, "unet", settings, place)
+        if settings.compile:
+            unet.compile()
+        ladder = Ladder(settings.ddim_steps, settings.start_step, settings.exact_start)
+        dual = DualUNet(unet, prompt, *mixes(settings))
+        return cls(
+            vae, DualLoop(dual, ladder, settings.guidance, store=settings.features == "store")
+        )
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Clean latents, float32, one picture after the other for the memory's sake.
+
+        The mode of the VAE's posterior: the official code draws a sample, which at Stable
+        Diffusion's tiny variances looks the same, and is not the same twice.
+        """
+        pictures = pictures.to(self.vae.device, self.vae.dtype)
+        modes = [
+            self.vae.encode(one, return_dict=False)[0].mode().float() for one in pictures.split(1)
+        ]
+        return torch.cat(modes) * self.vae.config["scaling_factor"]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pictures of clean latents, on the CPU, not clipped."""
+        z = (z / self.vae.config["scaling_factor"]).to(self.vae.dtype)
+        pictures = [
+            self.vae.decode(one, return_dict=False)[0]  # pyright: ignore[reportArgumentType]
+            for one in z.split(1)
+        ]
+        return torch.cat([picture.float().cpu() for picture in pictures])
+
+
+def _component(
+    kind: type[Model],
+    folder: Path,
+    name: str,
+    settings: DualAttentionSettings,
+    place: torch.device,
+) -> Model:
+    network = kind.from_pretrained(
+        folder,
+        subfolder=name,
+        variant=weights.variant(folder, name, settings.precision),
+        use_safetensors=True,
+        torch_dtype=dtype_of(settings.precision),
+        local_files_only=True,
+    )
+    if settings.channels_last:
+        nn.Module.to(network, memory_format=torch.channels_last)
+    return network.requires_grad_(False).eval().to(place)
+
+
+def _empty_prompt(folder: Path, settings: DualAttentionSettings, place: torch.device) -> Tensor:
+    """The text encoder's states for "", ``[1, tokens, width]``."""
+    tokenizer = CLIPTokenizer.from_pretrained(folder, subfolder="tokenizer", local_files_only=True)
+    with no_progress_bars():
+        encoder = CLIPTextModel.from_pretrained(
+            folder,
+            subfolder="text_encoder",
+            variant=weights.variant(folder, "text_encoder", settings.precision),
+            use_safetensors=True,
+            dtype=dtype_of(settings.precision),
+            local_files_only=True,
+        )
+    length = tokenizer.model_max_length
+    tokens = tokenizer("", padding="max_length", max_length=length, return_tensors="pt")
+    with torch.inference_mode():
+        # A module's `to` is typed for its class alone.
+        encoder.eval().to(place)  # pyright: ignore[reportArgumentType]
+        return encoder(tokens.input_ids.to(place)).last_hidden_state.clone()

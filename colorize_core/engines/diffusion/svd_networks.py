@@ -1,0 +1,188 @@
+"""Stable Video Diffusion's networks: loaded by components, and what they make of pictures.
+
+    F frames    H' W' picture's height and width, multiples of 64    h w = H'/8, W'/8
+    pictures R'G'B' float32 [F, 3, H', W'] in [-1, 1]    latents float32 [F, 4, h, w]
+    C width of CLIP's embedding
+
+Conditioning is that of diffusers' `StableVideoDiffusionPipeline`, number for number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers import (
+    AutoencoderKLTemporalDecoder,
+    EulerDiscreteScheduler,
+    ModelMixin,
+    UNetSpatioTemporalConditionModel,
+)
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
+    _resize_with_antialiasing,  # no public name, and the embeddings depend on its very numbers
+)
+from torch import nn
+from transformers import CLIPVisionModelWithProjection
+from transformers.utils import logging as transformers_logging
+
+from colorize_core.engines.contract import Device
+from colorize_core.engines.diffusion import motion, weights
+from colorize_core.engines.diffusion.bidirectional import Condition
+from colorize_core.engines.diffusion.compute import dtype_of, torch_device
+from colorize_core.engines.diffusion.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.errors import WeightsMissing
+
+_CLIP_SIDE = 224
+
+_Network = TypeVar("_Network", bound=ModelMixin)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normalisation:
+    """CLIP's mean and standard deviation of R'G'B' in [0, 1]: ``[3, 1, 1]`` both."""
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @classmethod
+    def load(cls, folder: Path) -> Normalisation:
+        # Not through transformers' class: it asks for torchvision, and only these two are used.
+        text = (folder / "feature_extractor" / "preprocessor_config.json").read_text("utf-8")
+        config = json.loads(text)
+        mean, std = (torch.tensor(config[name]) for name in ("image_mean", "image_std"))
+        return cls(mean[:, None, None], std[:, None, None])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Networks:
+    """The networks on their device.
+
+    The U-Net, CLIP and the VAE's decoder are in the run's precision; the VAE's encoder is in
+    float32 where its configuration forces that (SVD's does: half precision overflows in it).
+    """
+
+    unet: UNetSpatioTemporalConditionModel
+    vae: AutoencoderKLTemporalDecoder
+    image_encoder: CLIPVisionModelWithProjection
+    normalisation: Normalisation
+    scheduler: EulerDiscreteScheduler
+    controlnet: SVDControlNet | None
+    flow: motion.FlowModel | None
+    device: torch.device
+
+    @classmethod
+    def load(cls, settings: SvdSettings, device: Device) -> Networks:
+        """From the folder or the cache that `settings` names.
+
+        Raises:
+            WeightsMissing: they are not there.
+        """
+        folder = weights.folder(settings.weights, settings.revision, "svd")
+        place = torch_device(device)
+        unet = _loaded(UNetSpatioTemporalConditionModel, folder / "unet", settings, place)
+        vae = _loaded(AutoencoderKLTemporalDecoder, folder / "vae", settings, place)
+        if vae.config["force_upcast"]:
+            vae.encoder.float()
+            vae.quant_conv.float()
+        if settings.compile:
+            unet.compile()
+        scheduler = EulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
+        return cls(
+            unet=unet,
+            vae=vae,
+            image_encoder=_image_encoder(folder / "image_encoder", settings, place),
+            normalisation=Normalisation.load(folder),
+            scheduler=scheduler,
+            controlnet=_controlnet(settings, place),
+            flow=motion.flow_model(settings.flow, device) if settings.controlnet else None,
+            device=place,
+        )
+
+    def condition(self, picture: torch.Tensor, noise: torch.Tensor, noise_aug: float) -> Condition:
+        """The condition of a picture ``[3, H', W']``; `noise`: standard normal, of its shape."""
+        noisy = picture + noise_aug * noise
+        return Condition(self._posterior_modes(noisy[None])[0], self.embedding(picture))
+
+    def embedding(self, picture: torch.Tensor) -> torch.Tensor:
+        """CLIP's embedding of a picture ``[3, H', W']``: ``[1, C]``."""
+        small = _resize_with_antialiasing(picture[None], (_CLIP_SIDE, _CLIP_SIDE))
+        normalised = ((small + 1) / 2 - self.normalisation.mean) / self.normalisation.std
+        encoder = self.image_encoder
+        return encoder(normalised.to(self.device, encoder.dtype)).image_embeds
+
+    def encode(self, pictures: torch.Tensor, at_once: int) -> torch.Tensor:
+        """Pictures as the latents that the U-Net samples. `at_once`: frames in a call."""
+        modes = [self._posterior_modes(some) for some in pictures.split(at_once)]
+        return torch.cat(modes) * self.vae.config["scaling_factor"]
+
+    def decode(self, latents: torch.Tensor, at_once: int) -> torch.Tensor:
+        """The inverse of `encode`, on the CPU. Frames decoded in one call know of each other."""
+        unscaled = latents / self.vae.config["scaling_factor"]
+        calls = unscaled.to(self.vae.decoder.conv_in.weight.dtype).split(at_once)
+        decoded = [self.vae.decode(z, num_frames=len(z)).sample.float().cpu() for z in calls]
+        return torch.cat(decoded)
+
+    def _posterior_modes(self, pictures: torch.Tensor) -> torch.Tensor:
+        dtype = self.vae.encoder.conv_in.weight.dtype
+        return self.vae.encode(pictures.to(self.device, dtype)).latent_dist.mode().float()
+
+
+def _loaded(
+    kind: type[_Network], folder: Path, settings: SvdSettings, device: torch.device
+) -> _Network:
+    """A network of diffusers, ready to be evaluated on `device`."""
+    network = kind.from_pretrained(
+        folder,
+        variant=weights.variant(folder.parent, folder.name, settings.precision),
+        torch_dtype=dtype_of(settings.precision),
+        use_safetensors=True,
+        local_files_only=True,
+    )
+    if settings.channels_last:
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d):  # the temporal convolutions have five dimensions
+                layer.to(memory_format=torch.channels_last)
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _image_encoder(
+    folder: Path, settings: SvdSettings, device: torch.device
+) -> CLIPVisionModelWithProjection:
+    with _no_progress_bars():
+        network = CLIPVisionModelWithProjection.from_pretrained(
+            folder,
+            variant=weights.variant(folder.parent, folder.name, settings.precision),
+            dtype=dtype_of(settings.precision),
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    return network.requires_grad_(False).eval().to(device)
+
+
+def _controlnet(settings: SvdSettings, device: torch.device) -> SVDControlNet | None:
+    if not settings.controlnet:
+        return None
+    folder = Path(settings.controlnet).expanduser().absolute()
+    if not (folder / "config.json").is_file():
+        raise WeightsMissing(
+            f"There is no ControlNet in {folder}.",
+            "Check svd.controlnet: a folder that kinecolor train-controlnet made.",
+        )
+    return _loaded(SVDControlNet, folder, settings, device)
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
