@@ -153,6 +153,7 @@ def _record(
         )
     )
     run.ledger.flush()
+    run.timings.save(run.request.work)
 
 
 def _close(

@@ -2,6 +2,7 @@
 
 Under a work root (any URI)::
 
+    timings.json           seconds that work took here, for estimates
     films/<film>/
       film.json            what the scan found out about the source
       timeline.npz         when each frame is shown: pts, time base, rate
@@ -40,6 +41,11 @@ def film_id(source_digest: str) -> str:
         ValueError: not a hex digest.
     """
     return _checked(source_digest, _DIGEST)[:FILM_ID_DIGITS]
+
+
+def timings_json(root: str) -> str:
+    """Where a work root keeps what its work took."""
+    return join(root, "timings.json")
 
 
 def film_ids(root: str) -> list[str]:

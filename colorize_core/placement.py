@@ -31,13 +31,14 @@ _CPU_USABLE = 0.8  # of a machine's memory: the rest is the system's, Ray's and 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What there is to work with: of a cluster, or of this machine. `gpu_bytes`: of the smallest
-    GPU; `cpu_bytes`: memory of all CPUs together."""
+    """What there is to work with: of a cluster, or of this machine. `gpu_bytes`, `gpu_name`: of
+    the smallest GPU; `cpu_bytes`: memory of all CPUs together."""
 
     cpus: int
     cpu_bytes: int
     gpus: int = 0
     gpu_bytes: int = 0
+    gpu_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +141,22 @@ def local_device(config: RunConfig, kind: DeviceKind) -> Device:
     Raises:
         DeviceMissing: as `place`.
     """
-    groups = place(PartFacts.of(config), local_resources(config), kind, 1)
+    resources = local_resources(config)
+    groups = place(PartFacts.of(config), resources, kind, 1)
     if len(groups) == 1:
         return groups[0].device
-    return Device("cuda", usable_gpu_bytes(local_resources(config).gpu_bytes))
+    return Device("cuda", usable_gpu_bytes(resources.gpu_bytes))
 
 
 def local_resources(config: RunConfig) -> Resources:
     """What this machine has. GPUs are looked for only where a part of `config` wants one."""
     cpus, memory = os.cpu_count() or 1, memory_here()
-    wanted = any(each.needs_gpu for each in PartFacts.of(config).by_stage().values())
-    return Resources(cpus, memory, *(gpus_here() if wanted else (0, 0)))
+    if not any(each.needs_gpu for each in PartFacts.of(config).by_stage().values()):
+        return Resources(cpus, memory)
+    gpus = gpus_here()
+    if not gpus:
+        return Resources(cpus, memory)
+    return Resources(cpus, memory, len(gpus), *min(gpus))
 
 
 def memory_here() -> int:
@@ -161,10 +167,9 @@ def memory_here() -> int:
     return min(total, int(text)) if text.isdigit() else total
 
 
-def gpus_here() -> tuple[int, int]:
-    """How many GPUs this process sees, and the bytes of the smallest."""
+def gpus_here() -> list[tuple[int, str]]:
+    """Bytes and name of each GPU that this process sees."""
     import torch
 
-    count = torch.cuda.device_count()
-    sizes = [torch.cuda.get_device_properties(i).total_memory for i in range(count)]
-    return count, min(sizes, default=0)
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return [(each.total_memory, each.name) for each in found]

@@ -35,6 +35,7 @@ from colorize_core.rows import (
 )
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
 from colorize_core.shots.shot_list import ShotList
+from colorize_core.timings import Timings
 from colorize_core.work import FilmRef, Outcome, Pool, Progress, SegmentItem, Stored, WorkItem
 
 Item = TypeVar("Item", bound=WorkItem)
@@ -64,6 +65,7 @@ class FilmRun:
         self.output_digest: str | None = None
         self.version = importlib.metadata.version("kinecolor")
         self.facts = facts
+        self.timings = Timings.load(request.work)
         self.config_digest = config.digest
         self.film = film
         self.request = request
@@ -76,6 +78,8 @@ class FilmRun:
         self.warnings: list[str] = [
             f"{uri} was damaged; an earlier version was read." for uri in self.ledger.damaged
         ]
+        if self.timings.warning:
+            self.warnings.append(self.timings.warning)
         self.recomputed = 0
         self.reused = 0
         self._known_segments = {row.uri: row for row in self.ledger.segments() if row.uri}
@@ -314,6 +318,7 @@ class FilmRun:
                     outcome = done.result()
                     if outcome.weights:
                         self.weights.add(outcome.weights)
+                    self.timings.add_outcome(item, outcome, self.facts)
                     yield item, outcome
                 elif not isinstance(error, Exception):
                     raise error

@@ -38,6 +38,53 @@ AcceptLicence = Annotated[
     typer.Option("--accept-licence", help="Accept the licences of weights that limit their use."),
 ]
 Device = Literal["auto", "cpu", "cuda"]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        metavar="IMAGE[@TIME]",
+        help="A colour still; TIME is the frame it shows: f250, 12.5 or 00:00:10:12.",
+    ),
+]
+ReferencesDir = Annotated[
+    str | None,
+    typer.Option(
+        "--references",
+        metavar="DIR",
+        help="A folder of colour stills (IMAGE or IMAGE@TIME names).",
+    ),
+]
+Preset = Annotated[str, typer.Option("--preset", help="Choice of parts and parameters.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as merge=lab."),
+]
+Shots = Annotated[
+    str | None, typer.Option("--shots", metavar="FILE", help="An edited shot list (CSV).")
+]
+Ray = Annotated[
+    str | None, typer.Option("--ray", metavar="ADDRESS", help="The Ray cluster to join.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        envvar="KINECOLOR_WORKERS",
+        help="At most so many workers of a kind (default: one for each CPU and GPU).",
+    ),
+]
+DeviceOption = Annotated[
+    Device,
+    typer.Option(
+        "--device",
+        envvar="KINECOLOR_DEVICE",
+        help="Where parts that want a GPU compute; auto never means the CPU.",
+    ),
+]
+AcceptDamage = Annotated[
+    bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
+]
 WORK_ROOT = "kinecolor-work"
 INTERRUPTED = 130
 
@@ -49,48 +96,19 @@ def colorize(
         str | None,
         typer.Option("-o", "--output", help="Result: .mkv master, .mp4 or .mov access copy."),
     ] = None,
-    reference: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="IMAGE[@TIME]",
-            help="A colour still; TIME is the frame it shows: f250, 12.5 or 00:00:10:12.",
-        ),
-    ] = None,
-    references: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="A folder of colour stills (IMAGE or IMAGE@TIME names)."),
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Choice of parts and parameters.")] = "exemplar",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as merge=lab."),
-    ] = None,
-    shots: Annotated[
-        str | None, typer.Option(metavar="FILE", help="An edited shot list (CSV).")
-    ] = None,
+    reference: References = None,
+    references: ReferencesDir = None,
+    preset: Preset = "exemplar",
+    set_: Set = None,
+    shots: Shots = None,
     work: Work = WORK_ROOT,
     local: Annotated[
         bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
     ] = False,
-    ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="The Ray cluster to join.")
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, envvar="KINECOLOR_WORKERS", help="At most so many workers (default: one a CPU)."
-        ),
-    ] = None,
-    device: Annotated[
-        Device,
-        typer.Option(
-            envvar="KINECOLOR_DEVICE",
-            help="Where parts that want a GPU compute; auto never means the CPU.",
-        ),
-    ] = "auto",
-    accept_damage: Annotated[
-        bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
-    ] = False,
+    ray: Ray = None,
+    workers: Workers = None,
+    device: DeviceOption = "auto",
+    accept_damage: AcceptDamage = False,
     accept_licence: AcceptLicence = False,
     as_json: Json = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")] = False,
@@ -118,14 +136,47 @@ def colorize(
 
 
 @app.command()
+def estimate(
+    source: Source,
+    reference: References = None,
+    references: ReferencesDir = None,
+    preset: Preset = "exemplar",
+    set_: Set = None,
+    shots: Shots = None,
+    work: Work = WORK_ROOT,
+    ray: Ray = None,
+    workers: Workers = None,
+    device: DeviceOption = "auto",
+    accept_damage: AcceptDamage = False,
+    as_json: Json = False,
+) -> None:
+    """Say what colorizing a film takes, before anything runs but the scan for its shots."""
+    from flows import commands
+
+    commands.estimate(
+        commands.film_request(
+            source=source,
+            output=None,
+            references=reference or (),
+            references_dir=references,
+            preset=preset,
+            assignments=set_ or (),
+            shots=shots,
+            work=work,
+            accept_damage=accept_damage,
+        ),
+        commands.Where(ray=ray, workers=workers, device=device),
+        as_json=as_json,
+    )
+
+
+@app.command()
 def shots(
     source: Source,
     output: Annotated[
         str | None, typer.Option("-o", "--output", help="Where the list goes (default: printed).")
     ] = None,
-    accept_damage: Annotated[
-        bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
-    ] = False,
+    accept_damage: AcceptDamage = False,
 ) -> None:
     """Find the shots of a film and write them as a CSV that can be edited."""
     from flows import commands
@@ -178,11 +229,8 @@ def fetch_weights(
         list[str] | None,
         typer.Argument(help="qwen, dual_attention, svd. Default: the preset's.", metavar="[PART]…"),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Whose parts and settings.")] = "paper",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting, such as qwen.precision=bf16."),
-    ] = None,
+    preset: Preset = "paper",
+    set_: Set = None,
     accept_licence: AcceptLicence = False,
     as_json: Json = False,
 ) -> None:

@@ -16,9 +16,10 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
-from colorize_core.errors import ClusterUnavailable, Unfinished
+from colorize_core.errors import ClusterUnavailable, DeviceMissing, Unfinished
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
+from flows.say_estimate import say_estimate
 from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
@@ -127,6 +128,45 @@ def _say_summary(summary: RunSummary) -> None:
     luma = "the source's luma, bit for bit" if summary.luma_exact else "not the source's exact luma"
     terminal.say(f"Frame list: {summary.frames_list} ({luma})")
     terminal.say(f"Report:     {summary.report}")
+
+
+def estimate(request: FilmRequest, where: Where, *, as_json: bool) -> None:
+    """Scan a film and say what colorizing it takes, on this machine or on a cluster.
+
+    Raises:
+        SourceError: the source cannot be colorized as it is.
+    """
+    from colorize_core.engines.catalog import PartFacts
+    from colorize_core.estimate import estimate as estimate_film
+    from colorize_core.film import open_film
+    from colorize_core.placement import local_resources, place
+    from colorize_core.shots.shot_list import read_csv
+    from colorize_core.timings import Timings
+
+    terminal = Terminal()
+    facts = PartFacts.of(request.config)
+    if where.ray:
+        from tasks.cluster import resources
+
+        there = resources(request.config, where.ray)
+    else:
+        there = local_resources(request.config)
+    try:
+        groups, missing = place(facts, there, where.device, where.workers), ""
+    except DeviceMissing as error:
+        groups, missing = (), str(error)
+    with Terminal() as watched:
+        film = open_film(request, watched.progress)
+    shots_csv = storage.read(request.shots or film.paths.shots_csv)
+    shots = read_csv(shots_csv, len(film.timeline))
+    timings = Timings.load(request.work)
+    found = estimate_film(film, shots, request, facts, timings, groups, there.gpu_name)
+    if as_json:
+        typer.echo(found.model_dump_json())
+    else:
+        say_estimate(found)
+    if missing:
+        terminal.say(f"Not to be run here: {missing}")
 
 
 def shots(source: str, output: str | None, *, accept_damage: bool) -> None:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from colorize_core.engines.diffusion.weights import check_weights
-
 from colorize_core.config import RunConfig
 from colorize_core.engines.catalog import PartFacts
+from colorize_core.engines.diffusion.weights import check_weights
 from colorize_core.errors import ClusterUnavailable, KinecolorError
 from colorize_core.placement import (
     DeviceKind,
@@ -71,6 +70,29 @@ def worker_pool(
             cluster in its place.
         DeviceMissing, WeightsMissing: what a part of `config` needs is not there.
     """
+    with _joined(address):
+        facts = PartFacts.of(config)
+        groups = place(facts, _resources(config, facts), device, workers)
+        pool = GroupedPool(groups, _start)
+        try:
+            pool.open("finish")
+            yield pool
+        finally:
+            pool.close()
+
+
+def resources(config: RunConfig, address: str) -> Resources:
+    """What the cluster at `address` has for a run with `config`.
+
+    Raises:
+        ClusterUnavailable, WeightsMissing: as `worker_pool`.
+    """
+    with _joined(address):
+        return _resources(config, PartFacts.of(config))
+
+
+@contextmanager
+def _joined(address: str | None) -> Iterator[None]:
     check_cluster(address)
     address = _asked_for(address)
     if "ray" not in sys.modules:
@@ -80,14 +102,7 @@ def worker_pool(
 
     _join(address)
     try:
-        facts = PartFacts.of(config)
-        groups = place(facts, _resources(config, facts), device, workers)
-        pool = GroupedPool(groups, _start)
-        try:
-            pool.open("finish")
-            yield pool
-        finally:
-            pool.close()
+        yield
     finally:
         ray.shutdown()
 
@@ -127,20 +142,21 @@ def _resources(config: RunConfig, facts: PartFacts) -> Resources:
         for node in nodes
     ]
     try:
-        sizes = [size for size in ray.get(answers) if size]
+        found_gpus = [gpu for answer in ray.get(answers) for gpu in answer]
     except RayTaskError as error:
         raise error.cause if isinstance(error.cause, KinecolorError) else error from error
-    return Resources(cpus, memory, int(found.get("GPU", 0)), min(sizes, default=0))
+    smallest = min(found_gpus, default=(0, ""))
+    return Resources(cpus, memory, int(found.get("GPU", 0)), *smallest)
 
 
-def survey(config: RunConfig) -> int:
-    """Bytes of the smallest GPU of this machine, 0 without one.
+def survey(config: RunConfig) -> list[tuple[int, str]]:
+    """Bytes and name of each GPU of this machine.
 
     Raises:
         WeightsMissing: weights or a library of a part of `config` are not on this machine.
     """
     check_weights(config)
-    return gpus_here()[1]
+    return gpus_here()
 
 
 def _set_environment(*, private: bool) -> None:

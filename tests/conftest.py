@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# A test process for each core: threads of one would only wait for those of the other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

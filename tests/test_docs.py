@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from colorize_core.config import RunConfig
+from colorize_core.estimate import Estimate
 from colorize_core.shots.shot_list import COLUMNS
 from colorize_core.status import FilmStatusReport
 from colorize_core.summary import RunSummary
@@ -32,6 +33,8 @@ JSON_KEYS = {
     "colorize": set(RunSummary.model_fields),
     "status": set(FilmStatusReport.model_fields),
     "verify": {field.name for field in dataclasses.fields(Verification)} | {"ok"},
+    "estimate": set(Estimate.model_fields),
+    "fetch-weights": {"weights"},
     "doctor": {field.name for field in dataclasses.fields(Check)},
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from colorize_core.config import RunConfig
 from colorize_core.engines.contract import (
@@ -17,12 +18,22 @@ from colorize_core.engines.contract import (
     Interpolator,
     ReferenceMaker,
 )
+from colorize_core.errors import WeightsMissing
 from colorize_core.work import Stage
 
 STILLS_OF_USERS = "images"  # stage reference without a part: stills are given, none is made
 
 
+def _needs_diffusion(part: str) -> None:
+    if any(find_spec(name) is None for name in ("torch", "diffusers", "transformers")):
+        raise WeightsMissing(
+            f"Part {part} needs libraries that are not installed.",
+            "Install them: pip install 'kinecolor[diffusion]'.",
+        )
+
+
 def _qwen(config: RunConfig, device: Device) -> ReferenceMaker:
+    _needs_diffusion("qwen")
     from colorize_core.engines.diffusion.qwen import Qwen
 
     return Qwen(config.qwen, device)
@@ -35,6 +46,7 @@ def _match(config: RunConfig, device: Device) -> AnchorColorizer:
 
 
 def _dual_attention(config: RunConfig, device: Device) -> AnchorColorizer:
+    _needs_diffusion("dual_attention")
     from colorize_core.engines.diffusion.dual_attention import DualAttention
 
     return DualAttention(config.dual_attention, device)
@@ -47,6 +59,7 @@ def _flow(config: RunConfig, device: Device) -> Interpolator:
 
 
 def _svd(config: RunConfig, device: Device) -> Interpolator:
+    _needs_diffusion("svd")
     from colorize_core.engines.diffusion.svd import Svd
 
     return Svd(config.svd, device, _flow(config, device))

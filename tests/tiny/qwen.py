@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -78,7 +79,7 @@ def _name_published_classes(folder: Path) -> None:
 
 
 def _text_encoder(tokenizer: Qwen2Tokenizer) -> Qwen2_5_VLForConditionalGeneration:
-    number = {word: tokenizer.convert_tokens_to_ids(word) for word in _SPECIAL}
+    number: dict[str, Any] = {word: tokenizer.convert_tokens_to_ids(word) for word in _SPECIAL}
     rope = {"mrope_section": [1, 1, 2], "rope_type": "default", "rope_theta": 1e6}
     config = Qwen2_5_VLConfig(
         text_config={

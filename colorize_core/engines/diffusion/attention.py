@@ -175,8 +175,6 @@ class Processor:
     """A self-attention whose middle is `attend`. Written for Stable Diffusion 1.x: no mask, no norm
     and no residual of its own."""
 
-    # Between dynamo and a processor that changes from call to call: a clean break of the graph.
-    @torch.compiler.disable
     def __call__(
         self,
         attn: Attention,

@@ -169,18 +169,24 @@ def residuals(
     output while entered, and as it was after that, also after an error.
 
     The stock U-Net takes none: they are put in by hooks on its blocks, which leave its own hooks
-    and its attention processors alone.
+    and its attention processors alone. A U-Net that is compiled as a whole would ignore them (its
+    layers may be compiled).
+
+    Raises:
+        ValueError: there are more or fewer residuals than skip connections, or the U-Net is
+            compiled.
     """
+    if unet._compiled_call_impl is not None:
+        raise ValueError("a compiled U-Net ignores hooks: compile the layers of its blocks")
     left = list(down)
     with ExitStack() as undo:
         for block in unet.up_blocks:  # they take the skip connections from the last to the first
             count = len(cast(nn.ModuleList, block.resnets))
-            own = tuple(left[-count:])
-            del left[-count:]
+            own, left = left[-count:], left[:-count]
             hook = block.register_forward_pre_hook(_adds_to_skips(own), with_kwargs=True)
             undo.callback(hook.remove)
         if left:
-            raise ValueError(f"{len(down)} residuals are {len(left)} more than skip connections")
+            raise ValueError(f"{len(left)} of {len(down)} residuals have no skip connection")
         undo.callback(unet.mid_block.register_forward_hook(_adds(mid)).remove)
         yield
 
@@ -192,7 +198,7 @@ def _adds(own: torch.Tensor) -> Any:
     return hook
 
 
-def _adds_to_skips(own: tuple[torch.Tensor, ...]) -> Any:
+def _adds_to_skips(own: Sequence[torch.Tensor]) -> Any:
     def hook(
         block: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:

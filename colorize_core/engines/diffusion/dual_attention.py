@@ -200,10 +200,11 @@ class DualAttention:
 
 def _evaluations(settings: DualAttentionSettings) -> int:
     """Rows of the U-Net for one anchor, all passes; a reference's own are shared by many."""
-    steps = settings.start_step
-    climbed = steps - 1 if settings.exact_start else steps + 1
-    again = steps if settings.features == "recompute" or settings.exact_start else 0
-    return settings.passes * (climbed + 2 * steps + again)
+    steps, exact = settings.start_step, settings.exact_start
+    climbed = steps - 1 if exact else steps + 1
+    if settings.features == "recompute":
+        return settings.passes * (climbed + 3 * steps)
+    return settings.passes * (climbed + 2 * steps) + exact
 
 
 def _read(frame: int, reader: FrameReader) -> GreyFrame:

@@ -94,16 +94,23 @@ class Features(Generic[F]):
     def record(self, z: Tensor, t: int) -> Tensor:
         """ε of `z` at `t`, whose features are wanted later."""
         if not self.store:
-            self._latents[t] = z
+            self.hold(z, t)
             return self.unet.plain(z, t)
         eps, self._kept[t] = self.unet.recorded(z, t, self.of)
         return eps
 
+    def hold(self, z: Tensor, t: int) -> None:
+        """`z` has the features at `t`: they are made when they are first asked for."""
+        self._latents[t] = z
+
     def at(self, t: int) -> tuple[F, ...]:
         """One value for each listed layer."""
-        if self.store:
+        if t in self._kept:
             return self._kept[t]
-        return self.unet.recorded(self._latents[t], t, self.of)[1]
+        features = self.unet.recorded(self._latents[t], t, self.of)[1]
+        if self.store:
+            self._kept[t] = features
+        return features
 
 
 class DualLoop:
@@ -129,8 +136,8 @@ class DualLoop:
             return features.record(z, t) if t in wanted else self.unet.plain(z, t)
 
         top = self._climb(z, evaluate)
-        if self.ladder.top in wanted:  # exact start: the first sampled step needs it
-            evaluate(top, self.ladder.top)
+        if self.ladder.top in wanted:  # with `exact_start`; inversion does not evaluate it
+            features.hold(top, self.ladder.top)
         return top, features
 
     def _climb(self, z: Tensor, evaluate: Callable[[Tensor, int], Tensor]) -> Tensor:

@@ -20,7 +20,7 @@ KEPT_REFERENCES = 2
 """References whose work a part keeps for its next call: this shot's, and one that returns."""
 
 _LATENT = 64  # pixels for one position of a latent
-_PICTURES = 60  # bytes a pixel: five float32 pictures around the networks
+_PICTURE = 12  # bytes a pixel, in float32
 _MULTIPLE = 64
 _WIDEST = 2.4  # aspect up to which padding is allowed for
 
@@ -103,16 +103,22 @@ class Footprint:
 
     @property
     def anchor(self) -> float:
-        """Of one more anchor in a batch: two rows in each guided step, and what waits for it."""
-        return self.input_features + 2 * self.unet + _PICTURES
+        """Of one more anchor in a batch: its features, and two rows in each guided step beside the
+        grey picture, or three pictures around the VAE."""
+        return self.input_features + max(2 * self.unet + _PICTURE, 3 * _PICTURE)
+
+    @property
+    def alone(self) -> float:
+        """Of the VAE, which takes one picture after the other, beyond what one `anchor` has."""
+        return max(0.0, self.vae + 3 * _PICTURE - (self.anchor - self.input_features))
 
     def memory(self, weight_bytes: int, pixel_budget: int) -> Memory:
-        """The part's memory; the VAE takes one picture after the other."""
-        padded = pixel_budget * _padding(pixel_budget)
-        alone = KEPT_REFERENCES * self.reference_features + max(0.0, self.vae - 2 * self.unet)
+        """The part's memory."""
+        factor = _padding(pixel_budget)
+        once = KEPT_REFERENCES * self.reference_features + self.alone
         return Memory(
-            fixed=weight_bytes + math.ceil(alone * padded),
-            per_pixel=math.ceil(self.anchor * _padding(pixel_budget)),
+            fixed=weight_bytes + math.ceil(once * factor * pixel_budget),
+            per_pixel=math.ceil(self.anchor * factor),
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -98,9 +98,11 @@ def _component(
         torch_dtype=dtype_of(settings.precision),
         local_files_only=True,
     )
+    module = cast(nn.Module, network)  # whose `to` the type checker can read
+    module.requires_grad_(False).eval().to(place)
     if settings.channels_last:
-        nn.Module.to(network, memory_format=torch.channels_last)
-    return network.requires_grad_(False).eval().to(place)
+        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return network
 
 
 def _empty_prompt(folder: Path, settings: DualAttentionSettings, place: torch.device) -> Tensor:

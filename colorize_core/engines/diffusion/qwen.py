@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from diffusers import QwenImageEditPlusPipeline
@@ -27,8 +28,9 @@ from colorize_core.engines.diffusion.pictures import (
     to_bytes,
     to_network,
 )
+from colorize_core.engines.diffusion.qwen_lora import lora_identity
 from colorize_core.engines.diffusion.qwen_memory import Footprint
-from colorize_core.engines.diffusion.qwen_networks import load, lora_file
+from colorize_core.engines.diffusion.qwen_networks import load
 from colorize_core.engines.diffusion.settings import QwenSettings
 from colorize_core.engines.diffusion.structure import likeness
 from colorize_core.engines.exemplar.raster import size_of
@@ -36,8 +38,8 @@ from colorize_core.errors import ReferenceRejected
 from colorize_core.references.stills import has_colour, still_of
 
 MULTIPLE = 32
-"""Of padded sides: what the pipeline rounds the pictures shown to it to. A multiple of the network's
-16 too (the VAE's 8 times patches of 2), so neither squeezes a padded frame."""
+"""Of padded sides: to it the pipeline rounds the pictures that it is shown. It is a multiple of the
+networks' own 16 (the VAE's 8 times patches of 2), so neither squeezes a padded frame."""
 
 _KINDRED = (
     "",
@@ -57,8 +59,7 @@ class Qwen:
         settings = self._settings
         identity = weights.identity(settings.weights, settings.revision)
         if settings.lora:
-            identity += f" + {weights.identity(settings.lora, settings.lora_revision)}"
-            identity += f"/{settings.lora_file}" if settings.lora_file else ""
+            identity += f"+{lora_identity(settings)}"
         return Facts(
             name="qwen",
             version=1,
@@ -117,14 +118,15 @@ class Qwen:
         """One still, as the network draws it."""
         settings = self._settings
         padding = Padding.to_multiple(*size_of(grey.lstar), MULTIPLE)
-        padded = padding.add(grey_to_network(grey.lstar)[None])
+        padded = padding.add(grey_to_network(grey.lstar)[None])[0]
         height, width = padded.shape[-2:]
-        shown = [padded[0], *(to_network(still.lab) for still in kindred)]
+        pictures = [padded, *(to_network(still.lab) for still in kindred)]
+        shown = [Image.fromarray(to_bytes(picture)) for picture in pictures]
         with _shown_at(max(height * width, settings.condition_pixels)):
-            drawn = self._pipeline(
-                image=[Image.fromarray(to_bytes(picture)) for picture in shown],
+            found: Any = self._pipeline(
+                image=shown,
                 prompt=prompt,
-                negative_prompt=" " if settings.guidance > 1 else None,
+                negative_prompt=" " if settings.guidance > 1 else None,  # pyright: ignore[reportArgumentType]
                 true_cfg_scale=settings.guidance,
                 height=height,
                 width=width,
@@ -132,14 +134,14 @@ class Qwen:
                 generator=torch.Generator().manual_seed(seed),
                 output_type="pt",
             )
-        unit = padding.cut(drawn.images)[0]  # pyright: ignore[reportAttributeAccessIssue]
-        return replace(still_of(to_bytes(unit * 2 - 1)), frame=grey.frame)
+        drawn = padding.cut(found.images)[0] * 2 - 1  # the pipeline gives [0, 1]
+        return replace(still_of(to_bytes(drawn)), frame=grey.frame)
 
 
 @contextmanager
 def _shown_at(pixels: int) -> Iterator[None]:
-    """While the pipeline runs: it brings the pictures shown to it to `pixels`, aspect kept and sides
-    rounded to 32. Its own figure is a constant of its module, no argument.
+    """While the pipeline runs: it brings pictures that it is shown to `pixels`, aspect kept and
+    sides rounded to 32. Its own figure is a constant of its module, no argument.
 
     At a padded frame's own number of pixels the frame stays as it is, and the grids of frame and
     still coincide, so that nothing is drawn beside its place.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
+import torch
 import transformers
 from diffusers import (
     AutoencoderKLQwenImage,
@@ -20,8 +21,9 @@ from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.compute import dtype_of, torch_device
-from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
 from colorize_core.engines.diffusion.quiet import no_progress_bars
+from colorize_core.engines.diffusion.qwen_lora import lora_file
+from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
 from colorize_core.engines.diffusion.settings import QwenSettings
 from colorize_core.errors import SettingError, WeightsMissing
 
@@ -48,24 +50,6 @@ def load(settings: QwenSettings, device: Device) -> QwenImageEditPlusPipeline:
     pipeline.set_progress_bar_config(disable=True)
     _place(pipeline, settings, torch_device(device))
     return pipeline
-
-
-def lora_file(settings: QwenSettings) -> Path:
-    """The LoRA's file.
-
-    Raises:
-        WeightsMissing: it is not on this machine.
-        SettingError: there are several, and `lora_file` names none of them.
-    """
-    home = weights.folder(settings.lora, settings.lora_revision, "qwen.lora")
-    names = sorted(each.relative_to(home).as_posix() for each in home.rglob("*.safetensors"))
-    chosen = [name for name in names if name == settings.lora_file or not settings.lora_file]
-    if len(chosen) != 1:
-        raise SettingError(
-            f"{settings.lora} holds {len(names)} LoRA files; which one is not clear.",
-            f"Set qwen.lora_file to one of: {', '.join(names) or 'none is there'}.",
-        )
-    return home / chosen[0]
 
 
 def _check(settings: QwenSettings, device: Device) -> None:
@@ -98,7 +82,6 @@ def _assembled(folder: Path, settings: QwenSettings) -> QwenImageEditPlusPipelin
             "local_files_only": True,
         }
 
-    scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
     return QwenImageEditPlusPipeline(
         transformer=QwenImageTransformer2DModel.from_pretrained(
             **where("transformer"),
@@ -115,7 +98,7 @@ def _assembled(folder: Path, settings: QwenSettings) -> QwenImageEditPlusPipelin
             folder, subfolder="tokenizer", local_files_only=True
         ),
         processor=ImageOnlyProcessor.load(folder / "processor"),
-        scheduler=_scheduler(scheduler, settings.shift),
+        scheduler=_scheduler(folder, settings.shift),
     )
 
 
@@ -131,19 +114,20 @@ def _quantization(settings: QwenSettings, config: type) -> object | None:
     return None
 
 
-def _scheduler(
-    published: FlowMatchEulerDiscreteScheduler, shift: float
-) -> FlowMatchEulerDiscreteScheduler:
-    """With a fixed shift in place of one that grows with the picture, where `shift` is not 0."""
-    if not shift:
-        return published
-    return FlowMatchEulerDiscreteScheduler.from_config(  # pyright: ignore[reportReturnType]
-        published.config, base_shift=math.log(shift), max_shift=math.log(shift), shift_terminal=None
+def _scheduler(folder: Path, shift: float) -> FlowMatchEulerDiscreteScheduler:
+    """As published, or where `shift` is not 0 with it in place of one that grows with the picture
+    and ends above 0."""
+    own: dict[str, Any] = {}
+    if shift:  # the pipeline gives the logarithm, between these two by the picture's size
+        own = {"base_shift": math.log(shift), "max_shift": math.log(shift), "shift_terminal": None}
+    found: Any = FlowMatchEulerDiscreteScheduler.from_pretrained(
+        folder, subfolder="scheduler", local_files_only=True, **own
     )
+    return found
 
 
 def _place(
-    pipeline: QwenImageEditPlusPipeline, settings: QwenSettings, device: Any
+    pipeline: QwenImageEditPlusPipeline, settings: QwenSettings, device: torch.device
 ) -> None:
     if settings.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)

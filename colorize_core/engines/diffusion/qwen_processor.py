@@ -22,9 +22,8 @@ class ImageOnlyProcessor(Qwen2VLProcessor):
         chat_template: str | None = None,
     ) -> None:
         self.image_token, self.video_token = "<|image_pad|>", "<|video_pad|>"
-        self.image_token_id, self.video_token_id = tokenizer.convert_tokens_to_ids(
-            [self.image_token, self.video_token]
-        )
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
         # Not the parent's: it asks for a video processor.
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 

@@ -304,10 +304,11 @@ class QwenSettings(WeightSettings):
         "that they keep their colours (D). The network takes three images in all.",
     )
     structure_threshold: float = Field(
-        default=0.5,
+        default=0.7,
         ge=-1,
         le=1,
-        description="Least likeness of the still's edges with the frame's (D). -1: no check.",
+        description="Least likeness of the still's edges with the frame's (D; `structure.py` has "
+        "figures). Higher rejects stills for a pixel's shift; -1: no check.",
     )
     attempts: int = Field(
         default=3,
@@ -336,3 +337,9 @@ class QwenSettings(WeightSettings):
     lora_file: str = Field(
         default="", description="File name of the LoRA in its folder, where there are several."
     )
+
+    @model_validator(mode="after")
+    def _layers_can_move(self) -> QwenSettings:
+        if self.quantization != "none" and self.offload == "sequential":
+            raise ValueError("quantized networks move as a whole: set offload to model or none")
+        return self

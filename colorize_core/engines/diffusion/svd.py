@@ -17,7 +17,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -106,9 +105,7 @@ class Svd:
         return [start, *inner, end]
 
     @torch.inference_mode()
-    def _colours(
-        self, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int
-    ) -> F32:
+    def _colours(self, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int) -> F32:
         settings = self._settings
         carried = None
         if settings.strength < 1 or settings.injection_source == "flow":
@@ -211,7 +208,9 @@ class Passage:
         clip = self._encode(self._segment.in_carried_colours())
         return clip + self._schedule.sigmas[self._plan.first] * noise
 
-    def _sources(self, controls: tuple[Controls | None, Controls | None]) -> tuple[Source | None, Source | None]:
+    def _sources(
+        self, controls: tuple[Controls | None, Controls | None]
+    ) -> tuple[Source | None, Source | None]:
         """Each direction's source clip, inverted up to the levels that features are taken at."""
         if not self._plan.sourced:
             return None, None
@@ -230,22 +229,15 @@ class Passage:
 
     def _controls(self) -> tuple[Controls | None, Controls | None]:
         """Edges and flow in both directions; none without a ControlNet."""
-        if self._networks.controlnet is None:
+        flow = self._networks.flow
+        if flow is None:
             return None, None
         settings, lstar = self._settings, self._segment.lstar
         edges = [motion.edges(each, settings.canny_low, settings.canny_high) for each in lstar]
         ahead = self._control(edges)
-        return (
-            Controls(ahead, self._control(self._flow(lstar))),
-            Controls(ahead.flip(0), self._control(self._flow(lstar[::-1]))),
-        )
-
-    def _flow(self, lstar: Sequence[F32]) -> list[F32]:
-        """Pictures of the flow from each frame to the next; the last frame shows the one before.
-        Reversed frames have a flow of their own: it is not the forward flow's reverse."""
-        flow = self._networks.flow
-        found = [motion.flow_picture(flow.between(a, b)) for a, b in pairwise(lstar)]
-        return [*found, found[-1]]
+        # Reversed frames have a flow of their own: it is not the forward flow's reverse.
+        flows = [self._control(motion.flow_pictures(each, flow)) for each in (lstar, lstar[::-1])]
+        return Controls(ahead, flows[0]), Controls(ahead.flip(0), flows[1])
 
     def _control(self, pictures: Sequence[F32]) -> torch.Tensor:
         stacked = self._segment.padding.add(torch.from_numpy(np.stack(pictures)))
