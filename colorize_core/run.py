@@ -36,7 +36,16 @@ from colorize_core.rows import (
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.timings import Timings
-from colorize_core.work import FilmRef, Outcome, Pool, Progress, SegmentItem, Stored, WorkItem
+from colorize_core.work import (
+    FilmRef,
+    Outcome,
+    Pool,
+    Progress,
+    SegmentItem,
+    StillRef,
+    Stored,
+    WorkItem,
+)
 
 Item = TypeVar("Item", bound=WorkItem)
 
@@ -148,6 +157,10 @@ class FilmRun:
                 done += 1
                 self._progress("make-references", done, len(planned))
         self.pool.release("reference")
+
+    def stills_of(self, work: ShotWork) -> tuple[StillRef, ...]:
+        """The stills of a shot that are there."""
+        return tuple(each for each in work.choice.stills if each.uri not in self._failed_stills)
 
     def _is_still(self, uri: str) -> bool:
         if not storage.exists(uri):

@@ -51,7 +51,7 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
         source=source_picture(
             reader, span.start + len(span) // 2, film.info.width, film.info.height, *look
         ),
-        references=tuple(still_picture(still, *look) for still in work.choice.stills),
+        references=tuple(still_picture(still, *look) for still in run.stills_of(work)),
         results=result_pictures(work.chunks, span, film.timeline, *look) if finished else (),
     )
 

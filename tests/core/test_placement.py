@@ -80,17 +80,17 @@ def test_a_part_on_the_cpu_stays_there() -> None:
 
 
 def test_without_a_gpu_it_says_so_and_does_not_fall_back() -> None:
-    with pytest.raises(DeviceMissing, match="no GPU here for r and a and i.*\n.*--device cpu"):
+    with pytest.raises(DeviceMissing, match=r"no GPU here for r and a and i.*\n.*--device cpu"):
         place(paper(), Resources(16, 128 * GIB), "auto", None)
 
 
 def test_a_gpu_that_is_too_small_is_named() -> None:
-    with pytest.raises(DeviceMissing, match=r"r needs 40.0 GiB of GPU memory; 21.5 GiB"):
+    with pytest.raises(DeviceMissing, match=r"r needs 40\.0 GiB of GPU memory; 21\.5 GiB"):
         place(paper(), Resources(8, 32 * GIB, gpus=1, gpu_bytes=24 * GIB), "auto", None)
 
 
 def test_a_machine_that_is_too_small_is_named() -> None:
-    with pytest.raises(DeviceMissing, match="needs 40.0 GiB of memory"):
+    with pytest.raises(DeviceMissing, match=r"needs 40\.0 GiB of memory"):
         place(paper(), Resources(8, 32 * GIB), "cpu", None)
 
 

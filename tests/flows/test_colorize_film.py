@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -23,12 +20,10 @@ from colorize_core.manifest.schema import SegmentRow
 from colorize_core.paths import FilmPaths
 from colorize_core.request import FilmRequest
 from colorize_core.summary import RunSummary
-from tests.conftest import ROOT
-from tests.film import command_line, film_request, quiet, stored_segments
+from tests.film import film_request, quiet, stored_segments
+from tests.flows.program import TIMEOUT_S, completed, digest, end, program
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
-
-TIMEOUT_S = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +33,6 @@ class Finished:
     request: FilmRequest
     summary: RunSummary
     driver: int
-
-
-def program(request: FilmRequest, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    """`kinecolor colorize`, as a process that leads a session of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command_line(request), *arguments, "--json"],
-        cwd=ROOT,
-        env={**os.environ, "PREFECT_HOME": str(Path(request.work).parent / "prefect"), **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        # A shell's background jobs, such as a test run may be, hand down an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-
-
-def end(process: subprocess.Popen[str]) -> None:
-    """Kill a process and all that it started."""
-    if process.poll() is None:
-        family = [psutil.Process(process.pid)]
-        family += family[0].children(recursive=True)
-        for each in family:
-            each.kill()
-    process.communicate(timeout=TIMEOUT_S)
-
-
-def completed(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
-    """Exit code, JSON and standard error of a process that ends by itself."""
-    try:
-        out, err = process.communicate(timeout=TIMEOUT_S)
-    finally:
-        end(process)
-    assert out.count("\n") == 1, out + err
-    return process.returncode, json.loads(out), err
-
-
-def digest(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +69,16 @@ def test_what_prefect_shows(finished: Finished, prefect_server: str) -> None:
     from prefect.client.orchestration import SyncPrefectClient
 
     with SyncPrefectClient(prefect_server) as client:
-        (flow_run,) = client.read_flow_runs()
-        tasks = {each.name: each.state_name for each in client.read_task_runs()}
+        (flow_run,) = (
+            each
+            for each in client.read_flow_runs()
+            if each.parameters["request"]["source"] == finished.request.source
+        )
+        tasks = {
+            each.name: each.state_name
+            for each in client.read_task_runs()
+            if each.flow_run_id == flow_run.id
+        }
         artifacts = {each.key: each for each in client.read_artifacts()}
     assert flow_run.state_name == "Completed"
     assert set(tasks) == {

@@ -1,4 +1,4 @@
-"""All networks of the preset `paper` in small, saved to a folder, and the settings that use them."""
+"""The networks of the preset `paper` in small, saved to a folder, and settings that use them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def save_paper_models(folder: Path) -> Path:
 
 
 def paper_settings(folder: Path, *more: str) -> tuple[str, ...]:
-    """Assignments (``--set``) that make the presets `paper` and `fast` use the models in `folder`."""
+    """Assignments (``--set``) with which the presets `paper` and `fast` use the models there."""
     return (
         *_SMALL,
         f"qwen.weights={folder / 'qwen'}",

@@ -20,10 +20,17 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 
 from colorize_core.engines.diffusion.controlnet import SVDControlNet, residuals
-from colorize_core.engines.diffusion.euler import Schedule, renoised, scaled, step, timestep
+from colorize_core.engines.diffusion.euler import (
+    Schedule,
+    raised,
+    renoised,
+    scaled,
+    step,
+    timestep,
+)
 from colorize_core.engines.diffusion.injection import Injection, injected
 from colorize_core.engines.diffusion.settings import SvdSettings
 
@@ -127,9 +134,14 @@ class Plan:
         return 1 + (self.repeats if level < self.repeats_until else 0)
 
     @property
+    def rows(self) -> int:
+        """Most clips of one direction in a call of the network."""
+        return 1 + self.guided + bool(self.sourced)
+
+    @property
     def evaluations(self) -> int:
         """Clips that go through the U-Net for one segment: its cost."""
-        rows = 2 if self.guided else 1
+        rows = 1 + self.guided
         sampling = sum(
             self.passes(level) * (rows + (level in self.sourced))
             for level in range(self.first, self.steps)
@@ -239,7 +251,7 @@ def invert(
         if level < levels.start:
             break
         rows = [replace(clip, latents=each) for clip, each in zip(clips, z, strict=True)]
-        z = step(z, network.predict(rows, sigma), sigma, target)
+        z = raised(z, network.predict(rows, sigma), sigma, target)
         if level in levels:
             for kept, each in zip(found, z, strict=True):
                 kept[level] = each

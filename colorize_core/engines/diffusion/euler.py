@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from diffusers import EulerDiscreteScheduler
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 
 from colorize_core.errors import SettingError
 
@@ -74,8 +74,17 @@ def denoised(z: torch.Tensor, v: torch.Tensor, sigma: torch.Tensor) -> torch.Ten
 def step(
     z: torch.Tensor, v: torch.Tensor, sigma: torch.Tensor, target: torch.Tensor
 ) -> torch.Tensor:
-    """Latents at level `target` from those at `sigma`: down to sample, up to invert."""
+    """Latents at the lower level `target` from those at `sigma`."""
     direction = (z - denoised(z, v, sigma)) / sigma
+    return z + direction * (target - sigma)
+
+
+def raised(
+    z: torch.Tensor, v: torch.Tensor, sigma: torch.Tensor, target: torch.Tensor
+) -> torch.Tensor:
+    """Latents at the higher level `target`, along the same direction as in `step`: here without
+    the difference of two near numbers, of which little is left where σ is small."""
+    direction = v / (sigma**2 + 1) ** 0.5 + z * (sigma / (sigma**2 + 1))
     return z + direction * (target - sigma)
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
-from diffusers import UNetSpatioTemporalConditionModel
 from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -52,7 +52,8 @@ def injected(unet: UNetSpatioTemporalConditionModel, injection: Injection) -> It
         if injection.attention:
             for layer in _present(attention_layers(unet)):
                 undo.callback(layer.set_processor, layer.processor)
-                layer.set_processor(SourceQueriesAndKeys(injection.rows, injection.frames))
+                replaced = SourceQueriesAndKeys(injection.rows, injection.frames)
+                layer.set_processor(replaced)  # pyright: ignore[reportArgumentType]
         if injection.residual:
             # What the block adds to its skip connection: the last spatial convolution's output.
             # The temporal half of the block then works on the injected features.
@@ -100,17 +101,14 @@ class SourceQueriesAndKeys:
         """``[D·R·F, N, C]`` → the same shape."""
         by_row = hidden_states.unflatten(0, (-1, self.rows, self.frames))  # [D, R, F, N, C]
         source = by_row[:, :1]
-        query = self._heads(attn, attn.to_q(source).expand_as(by_row))
-        key = self._heads(attn, attn.to_k(source).expand_as(by_row))
-        value = self._heads(attn, attn.to_v(by_row))
+        query, key, value = (
+            states.expand_as(by_row).flatten(0, 2).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+            for states in _projected(attn, source, by_row)
+        )  # [D·R·F, H, N, C/H] each
         mixed = scaled_dot_product_attention(query, key, value, scale=attn.scale)
         joined = mixed.transpose(1, 2).flatten(2)  # [D·R·F, N, C]
-        return attn.to_out[1](attn.to_out[0](joined))
-
-    @staticmethod
-    def _heads(attn: Attention, states: torch.Tensor) -> torch.Tensor:
-        """``[D, R, F, N, C]`` → ``[D·R·F, H, N, C/H]``."""
-        return states.flatten(0, 2).unflatten(2, (attn.heads, -1)).transpose(1, 2)
+        project, dropout = attn.to_out  # pyright: ignore[reportGeneralTypeIssues]
+        return dropout(project(joined))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +126,16 @@ class SourceFeatures:
         return by_row[:, :1].expand_as(by_row).flatten(0, 2)
 
 
-def _children(unet: UNetSpatioTemporalConditionModel, block: int, kind: str) -> list[nn.Module]:
-    blocks = list(unet.up_blocks)
+def _projected(
+    attn: Attention, source: torch.Tensor, own: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Queries and keys of the source, values of all."""
+    to_q, to_k, to_v = attn.to_q, attn.to_k, attn.to_v
+    return to_q(source), to_k(source), to_v(own)  # pyright: ignore[reportOptionalCall]
+
+
+def _children(unet: UNetSpatioTemporalConditionModel, block: int, kind: str) -> list[Any]:
+    blocks: list[Any] = list(unet.up_blocks)
     return list(getattr(blocks[block], kind, ())) if block < len(blocks) else []
 
 

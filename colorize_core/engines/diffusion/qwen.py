@@ -111,7 +111,7 @@ class Qwen:
         told = (asked.strip() or settings.prompt, settings.structure_clause, _KINDRED[kindred])
         return " ".join(part for part in told if part)
 
-    @torch.inference_mode()
+    @torch.no_grad()  # not inference_mode: offloading moves weights, which have to stay usable
     def _drawn(
         self, grey: GreyFrame, prompt: str, seed: int, kindred: Sequence[ColourStill]
     ) -> ColourStill:

@@ -1,12 +1,13 @@
-"""Whether a still shows the frame it was made from and nothing else: its edges against the frame's.
+"""Whether a still shows the frame it was made from, and nothing else: its edges and the frame's.
 
-Figures are of 32 photographs and film frames (scikit-image's, DAVIS) at 512 × 512 pixels. With other
-tones (gamma 0.5 to 1.4, half the contrast), hues or saturation, saved as JPEG of quality 20, blurred
-by 1.5 pixels or moved by half a pixel a picture has 0.89 and more. With film grain (standard
-deviation 15 of 255) against itself without: 0.94 in the median. What has to fail, as median and,
-but for two pictures of blurred or level lines, largest: moved by three pixels 0.43 and 0.67, made 2 %
-larger 0.33 and 0.62, bent by up to 16 pixels 0.23 and 0.54, mirrored or cut by 5 % 0.02 and 0.08. A
-quarter of the picture replaced by another has 0.67 in the median: small changes are not seen.
+Figures are of 32 photographs and film frames (scikit-image's, DAVIS) at 512 × 512 pixels. With
+other tones (gamma 0.5 to 1.4, half the contrast), hues or saturation, saved as JPEG of quality 20,
+blurred by 1.5 pixels or moved by half a pixel, all have 0.89 and more. A picture with film grain
+(standard deviation 15 of 255) against itself without has 0.94 in the median. What has to fail, in
+the median and, but for two pictures of blurred or level lines, at most: moved by three pixels 0.43
+and 0.67, 2 % larger 0.33 and 0.62, bent by up to 16 pixels 0.23 and 0.54, mirrored or cut by 5 %
+0.02 and 0.08. With a quarter replaced by another picture the median is 0.67: what changes less of
+the picture is not seen.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -65,7 +65,7 @@ class Svd:
             name="svd",
             version=1,
             pixel_budget=settings.pixel_budget,
-            memory=svd_memory.of(settings),
+            memory=svd_memory.memory(settings),
             enlarges=True,
             square_pixels=True,
             max_frames=settings.max_frames,
@@ -111,19 +111,21 @@ class Svd:
         if settings.strength < 1 or settings.injection_source == "flow":
             carried = [each.ab for each in self._carrier.fill(frames, start, end, seed)]
         segment = Segment([frame.lstar for frame in frames], start.ab, end.ab, carried)
-        plan = Plan.of(settings, len(frames), self._together(segment))
-        colours = Passage(settings, self._networks, plan, segment, seed).colours()
+        networks = self._networks
+        plan = self._plan(len(frames), segment.size)
+        colours = Passage(settings, networks, plan, segment, seed).colours()
         if settings.pin_anchors:
             colours = pinned(colours, start.ab, end.ab)
         return np.clip(colours, -_MOST_AB, _MOST_AB)
 
-    def _together(self, segment: Segment) -> bool:
-        """Whether both directions go through the network in one call."""
-        if self._settings.batching != "auto":
-            return self._settings.batching == "both"
-        pixels = math.prod(segment.size)
-        need = svd_memory.need(self._settings, pixels, len(segment.lstar), together=True)
-        return need <= self._device.memory_bytes
+    def _plan(self, frames: int, size: tuple[int, int]) -> Plan:
+        """Both directions go through the network in one call where that is asked for or fits."""
+        settings = self._settings
+        together = settings.batching == "both"
+        if settings.batching == "auto":
+            need = svd_memory.need(settings, math.prod(size), frames, together=True)
+            together = need <= self._device.memory_bytes
+        return Plan.of(settings, frames, together)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,19 +195,19 @@ class Passage:
             Direction(end, controls[1], sources[1]),
         )
         latents = self._first_latents()
-        fresh = partial(self._noise, latents.shape)
-        z = denoise(self._network, self._schedule, latents, directions, self._plan, fresh)
+        z = denoise(
+            self._network, self._schedule, latents, directions, self._plan, self._latent_noise
+        )
         decoded = self._networks.decode(z, self._settings.decode_frames)
         pictures = self._segment.padding.cut(decoded)
         return np.stack([from_network(picture)[..., 1:] for picture in pictures])
 
     def _first_latents(self) -> torch.Tensor:
         """Latents at the plan's first level: noise, or the carried colours with noise on them."""
-        height, width = self._segment.size
-        noise = self._noise((len(self._segment.lstar), 4, height // 8, width // 8))
+        noise = self._latent_noise()
         if self._plan.first == 0:
             return noise * self._schedule.first_noise
-        clip = self._encode(self._segment.in_carried_colours())
+        clip = self._networks.encode(self._segment.in_carried_colours())
         return clip + self._schedule.sigmas[self._plan.first] * noise
 
     def _sources(
@@ -216,7 +218,7 @@ class Passage:
             return None, None
         grey = self._settings.injection_source == "grey"
         pictures = self._segment.in_grey() if grey else self._segment.in_carried_colours()
-        latents = self._encode(pictures)
+        latents = self._networks.encode(pictures)
         first, last = self._condition(pictures[0]), self._condition(pictures[-1])
         clips = (Row(latents, first, controls[0]), Row(latents.flip(0), last, controls[1]))
         calls = [clips] if self._plan.together else [clips[:1], clips[1:]]
@@ -246,12 +248,14 @@ class Passage:
     def _condition(self, picture: torch.Tensor) -> Condition:
         return self._networks.condition(picture, self._image_noise, self._settings.noise_aug)
 
-    def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self._networks.encode(pictures, self._settings.decode_frames)
-
     def _noise(self, shape: tuple[int, ...]) -> torch.Tensor:
-        """Standard normal float32 on the device: drawn on the CPU, the same everywhere."""
-        return torch.randn(shape, generator=self._random).to(self._networks.device)
+        """Standard normal float32, drawn on the CPU: the same on every device."""
+        return torch.randn(shape, generator=self._random)
+
+    def _latent_noise(self) -> torch.Tensor:
+        height, width = self._segment.size
+        drawn = self._noise((len(self._segment.lstar), 4, height // 8, width // 8))
+        return drawn.to(self._networks.device)
 
 
 def pinned(colours: F32, start: F32, end: F32) -> F32:
@@ -270,4 +274,4 @@ def _smoothed(picture: F32) -> F32:
 def _between(start: F32, end: F32, count: int) -> F32:
     """`count` arrays from `start` to `end`, mixed linearly."""
     shares = np.linspace(0, 1, count, dtype=np.float32).reshape(-1, *[1] * start.ndim)
-    return (1 - shares) * start + shares * end
+    return np.asarray((1 - shares) * start + shares * end, np.float32)

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from diffusers import (
+from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
     AutoencoderKLTemporalDecoder,
-    EulerDiscreteScheduler,
-    ModelMixin,
-    UNetSpatioTemporalConditionModel,
 )
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
     _resize_with_antialiasing,  # no public name, and the embeddings depend on its very numbers
 )
+from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
 from transformers.utils import logging as transformers_logging
@@ -92,13 +92,15 @@ class Networks:
             vae.quant_conv.float()
         if settings.compile:
             unet.compile()
-        scheduler = EulerDiscreteScheduler.from_pretrained(folder, subfolder="scheduler")
+        scheduler = EulerDiscreteScheduler.from_pretrained(
+            folder, subfolder="scheduler", local_files_only=True
+        )
         return cls(
             unet=unet,
             vae=vae,
             image_encoder=_image_encoder(folder / "image_encoder", settings, place),
             normalisation=Normalisation.load(folder),
-            scheduler=scheduler,
+            scheduler=scheduler,  # pyright: ignore[reportArgumentType]
             controlnet=_controlnet(settings, place),
             flow=motion.flow_model(settings.flow, device) if settings.controlnet else None,
             device=place,
@@ -116,21 +118,24 @@ class Networks:
         encoder = self.image_encoder
         return encoder(normalised.to(self.device, encoder.dtype)).image_embeds
 
-    def encode(self, pictures: torch.Tensor, at_once: int) -> torch.Tensor:
-        """Pictures as the latents that the U-Net samples. `at_once`: frames in a call."""
-        modes = [self._posterior_modes(some) for some in pictures.split(at_once)]
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Pictures as the latents that the U-Net samples: one after the other, for the memory."""
+        modes = [self._posterior_modes(one) for one in pictures.split(1)]
         return torch.cat(modes) * self.vae.config["scaling_factor"]
 
     def decode(self, latents: torch.Tensor, at_once: int) -> torch.Tensor:
-        """The inverse of `encode`, on the CPU. Frames decoded in one call know of each other."""
+        """The inverse of `encode`, on the CPU. Frames of one call know of each other."""
         unscaled = latents / self.vae.config["scaling_factor"]
-        calls = unscaled.to(self.vae.decoder.conv_in.weight.dtype).split(at_once)
-        decoded = [self.vae.decode(z, num_frames=len(z)).sample.float().cpu() for z in calls]
+        decoded = []
+        for z in unscaled.to(self.vae.decoder.conv_in.weight.dtype).split(at_once):
+            (frames,) = self.vae.decode(z, num_frames=len(z), return_dict=False)
+            decoded.append(frames.float().cpu())
         return torch.cat(decoded)
 
     def _posterior_modes(self, pictures: torch.Tensor) -> torch.Tensor:
-        dtype = self.vae.encoder.conv_in.weight.dtype
-        return self.vae.encode(pictures.to(self.device, dtype)).latent_dist.mode().float()
+        inputs = pictures.to(self.device, self.vae.encoder.conv_in.weight.dtype)
+        (posterior,) = self.vae.encode(inputs, return_dict=False)
+        return posterior.mode().float()
 
 
 def _loaded(
@@ -147,8 +152,9 @@ def _loaded(
     if settings.channels_last:
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):  # the temporal convolutions have five dimensions
-                layer.to(memory_format=torch.channels_last)
-    return network.requires_grad_(False).eval().to(device)
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    network.requires_grad_(False).eval().to(device)  # pyright: ignore[reportArgumentType]
+    return network
 
 
 def _image_encoder(
@@ -162,7 +168,8 @@ def _image_encoder(
             use_safetensors=True,
             local_files_only=True,
         )
-    return network.requires_grad_(False).eval().to(device)
+    network.requires_grad_(False).eval().to(device)  # pyright: ignore[reportArgumentType]
+    return network
 
 
 def _controlnet(settings: SvdSettings, device: torch.device) -> SVDControlNet | None:

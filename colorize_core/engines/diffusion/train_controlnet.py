@@ -95,12 +95,15 @@ class Trainer:
         )
         self._clips = Clips(settings.clips, settings.frames, settings.pixel_budget, settings.seed)
         device = Device("cuda" if self._device.type == "cuda" else "cpu")
-        self._examples = Examples(self._clips, flow_model(settings.flow, device), settings)
+        # two, each with a flow of its own: training's run in a thread beside
+        self._training, self._evaluation = (
+            Examples(self._clips, flow_model(settings.flow, device), settings) for _ in range(2)
+        )
         self._networks = Networks.load(settings.svd, device)
         if checkpoint:
             controlnet = train_output.load_controlnet(checkpoint)
         else:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(settings.seed)  # the stems' first weights
                 controlnet = SVDControlNet.from_unet(self._networks.unet).float()
         self._controlnet = controlnet.train().to(self._device)
@@ -114,10 +117,10 @@ class Trainer:
         if settings.gradient_checkpointing:
             self._controlnet.enable_gradient_checkpointing()
             self._networks.unet.enable_gradient_checkpointing()
+        time_ids = [settings.fps - 1, settings.motion_bucket, settings.noise_aug]
+        self._network = Network(self._networks.unet, torch.tensor(time_ids), self._controlnet)
         # in several processes: the one whose backward pass gathers the gradients
         self._model = cast(SVDControlNet, accelerator.prepare(self._controlnet))
-        time_ids = [settings.fps - 1, settings.motion_bucket, settings.noise_aug]
-        self._network = Network(self._networks.unet, torch.tensor(time_ids), self._model)
 
     def run(self, progress: Progress) -> Path:
         """All steps that are left; the folder of the last checkpoint."""
@@ -125,77 +128,63 @@ class Trainer:
         if self.record.step == 0:
             self._measure(0)
         numbers = self._numbers(self.record.step)
-        with closing(ahead(map(self._examples.training, numbers), depth=2)) as examples:
+        with closing(ahead(map(self._training.training, numbers), depth=2)) as examples:
             for step in range(self.record.step + 1, settings.steps + 1):
                 loss = self._step(step, [next(examples) for _ in range(settings.batch)])
                 last = step == settings.steps
                 if last or (settings.sample_every and step % settings.sample_every == 0):
                     self._measure(step)
                 if last or step % settings.save_every == 0:
-                    self._save(step)
-                progress(step, settings.steps, loss)
-        folder = train_output.newest(self._output)
-        if folder is None:
-            raise InputError(f"{self._output} was removed.", "Train again.")
-        return folder
+                    self._save()
+                if self._accelerator.is_main_process:
+                    progress(step, settings.steps, loss)
+        return train_output.folder_of(self._output, self.record.step)
 
-    def loss(self, example: Example) -> torch.Tensor:
+    def loss(self, example: Example, network: Network) -> torch.Tensor:
         """Of one example, a scalar."""
-        draw = Draw.of(example, self._settings)
-        sigma, device = draw.sigma, self._device
+        draw, settings = Draw.of(example, self._settings), self._settings
+        sigma = draw.sigma
         with torch.no_grad():
-            pictures = example.pictures.to(device)
-            x = self._networks.encode(pictures, self._settings.encode_frames)
+            x = self._networks.encode(example.pictures)
             condition = None
             if not draw.withheld:
-                image_noise = draw.image_noise.to(device)
-                condition = self._networks.condition(
-                    pictures[0], image_noise, self._settings.noise_aug
-                )
-        z = x + sigma * draw.noise.to(device)
-        row = Row(z, condition, self._moved(example.controls))
+                first = example.pictures[0]
+                condition = self._networks.condition(first, draw.image_noise, settings.noise_aug)
+        z = x + sigma * draw.noise.to(x.device)
         with self._in_precision():
-            v = self._network.predict([row], sigma)[0]
+            v = network.predict([Row(z, condition, self._moved(example.controls))], sigma)[0]
         weight = (1 + sigma**2) / sigma**2
         return weight * (denoised(z, v, sigma) - x).square().mean()
 
     @torch.no_grad()
     def evaluate(self) -> float:
         """Mean loss over a few fixed examples at fixed noise levels with fixed noise."""
-        examples = (self._examples.evaluation(i) for i in range(EVALUATED))
-        return sum(float(self.loss(example)) for example in examples) / EVALUATED
+        examples = (self._evaluation.evaluation(i) for i in range(EVALUATED))
+        return sum(float(self.loss(each, self._network)) for each in examples) / EVALUATED
 
     @torch.no_grad()
     def generate(self, example: Example) -> torch.Tensor:
         """What `svd` makes between the clip's first and last frame: R'G'B' ``[F, 3, H', W']``."""
         if example.backward is None:
             raise ValueError("the example has no controls for the way back")
-        settings, device = self._settings, self._device
+        settings, networks = self._settings, self._networks
         draw = Draw.of(example, settings)
-        image_noise = draw.image_noise.to(device)
-        directions = [
-            Direction(
-                self._networks.condition(picture.to(device), image_noise, settings.noise_aug),
-                self._moved(controls),
-            )
-            for picture, controls in (
-                (example.pictures[0], example.controls),
-                (example.pictures[-1], example.backward),
-            )
-        ]
-        schedule = Schedule.of(self._networks.scheduler, settings.sample_steps)
+        start, end = (
+            networks.condition(example.pictures[i], draw.image_noise, settings.noise_aug)
+            for i in (0, -1)
+        )
+        directions = (
+            Direction(start, self._moved(example.controls)),
+            Direction(end, self._moved(example.backward)),
+        )
+        schedule = Schedule.of(networks.scheduler, settings.sample_steps)
         plan = Plan.of(settings.svd, settings.frames, together=False)
-        noise = draw.noise.to(device)
+        noise = draw.noise.to(self._device)
+        latents = noise * schedule.first_noise
         with self._in_precision():
-            z = denoise(
-                self._network,
-                schedule,
-                noise * schedule.first_noise,
-                (directions[0], directions[1]),
-                plan,
-                lambda: torch.zeros_like(noise),
-            )
-        return self._networks.decode(z, settings.encode_frames)
+            # the plan re-injects no noise
+            z = denoise(self._network, schedule, latents, directions, plan, lambda: noise)
+        return networks.decode(z, settings.decode_frames)
 
     def _checkpoint(self) -> Path | None:
         """The one to go on from."""
@@ -209,20 +198,20 @@ class Trainer:
 
     def _numbers(self, done: int) -> Iterator[int]:
         """Numbers of this process's examples after `done` steps: each belongs to one process."""
-        batch, processes = self._settings.batch, self._accelerator.num_processes
-        first = self._accelerator.process_index * batch
+        batch = self._settings.batch
         for step in range(done, self._settings.steps):
-            yield from range(
-                step * batch * processes + first, step * batch * processes + first + batch
-            )
+            before = step * self._accelerator.num_processes + self._accelerator.process_index
+            yield from range(before * batch, (before + 1) * batch)
 
     def _step(self, step: int, examples: list[Example]) -> float:
         """One step of the optimizer; the mean loss of this process's examples."""
+        network = replace(self._network, controlnet=self._model)
         total = 0.0
-        for left, example in reversed(list(enumerate(reversed(examples)))):
-            alone = self._accelerator.no_sync(self._model) if left else nullcontext()
-            with alone:  # gradients are gathered from the other processes once, at the last
-                loss = self.loss(example)
+        for i, example in enumerate(examples, 1):
+            last = i == len(examples)
+            # gradients are gathered from the other processes once, with the last example
+            with nullcontext() if last else self._accelerator.no_sync(self._model):
+                loss = self.loss(example, network)
                 self._accelerator.backward(loss / len(examples))
             total += loss.item()
         if not math.isfinite(total):
@@ -243,12 +232,12 @@ class Trainer:
         if self._accelerator.is_main_process:
             losses = {**self.record.losses, step: self.evaluate()}
             self.record = replace(self.record, losses=losses)
-            example = self._examples.evaluation(0)
+            example = self._evaluation.evaluation(0)
             path = self._output / "samples" / f"step-{step:08d}.png"
             train_output.save_grid(path, example, self.generate(example))
         self._accelerator.wait_for_everyone()
 
-    def _save(self, step: int) -> None:
+    def _save(self) -> None:
         if self._accelerator.is_main_process:
             skipped = {**self.record.skipped, **self._clips.skipped}
             self.record = replace(self.record, skipped=skipped)

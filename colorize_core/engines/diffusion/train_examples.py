@@ -27,7 +27,7 @@ from colorize_core.media.color import lstar_from_grey
 EVALUATED = 4  # examples, at noise levels that share the distribution's quarters
 _FIRST_EVALUATED = 2**40  # their numbers: training never comes there
 _MULTIPLE = 64  # of pixels: the VAE's 8 times the U-Net's 8
-_LUMA = np.array([0.2126, 0.7152, 0.0722])  # Y' of BT.709
+_LUMA = (0.2126, 0.7152, 0.0722)  # Y' of BT.709
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +38,12 @@ class Example:
     pictures: torch.Tensor
     controls: Controls
     backward: Controls | None = None
+
+    @property
+    def grey(self) -> torch.Tensor:
+        """`pictures` without colour, as the controls were found in them."""
+        luma = (self.pictures * torch.tensor(_LUMA)[:, None, None]).sum(dim=1, keepdim=True)
+        return luma.expand_as(self.pictures)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +117,7 @@ def _pictures(clip: U8) -> torch.Tensor:
 
 def _lstar(clip: U8) -> list[F32]:
     """L* of the clip as a grey film has it: of its Y', which is what a grey film keeps."""
-    return [lstar_from_grey(frame @ _LUMA / 255).astype(np.float32) for frame in clip]
+    return [lstar_from_grey(frame @ np.array(_LUMA) / 255).astype(np.float32) for frame in clip]
 
 
 def _padded(pictures: Sequence[F32]) -> torch.Tensor:

@@ -14,7 +14,6 @@ here, see `train_examples`.)
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,6 @@ from diffusers.utils import logging
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from colorize_core.engines.diffusion.clips import U8
 from colorize_core.engines.diffusion.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.pictures import to_bytes
 from colorize_core.engines.diffusion.train_examples import Example
@@ -65,6 +63,11 @@ def newest(output: Path) -> Path | None:
     return found[-1] if found else None
 
 
+def folder_of(output: Path, step: int) -> Path:
+    """The folder of the checkpoint after `step` steps."""
+    return output / f"step-{step:08d}"
+
+
 def save(
     output: Path,
     controlnet: SVDControlNet,
@@ -73,7 +76,7 @@ def save(
     record: Record,
 ) -> Path:
     """Writes a checkpoint, which appears whole or not at all, and removes the oldest ones."""
-    folder = output / f"step-{record.step:08d}"
+    folder = folder_of(output, record.step)
     unfinished = output / f".{folder.name}"
     if unfinished.exists():  # of a run that was killed
         shutil.rmtree(unfinished)
@@ -84,7 +87,7 @@ def save(
     document = {"settings": settings.model_dump(mode="json"), **asdict(record)}
     text = json.dumps(document, indent=2, ensure_ascii=False)
     (unfinished / _RECORD).write_text(text + "\n", "utf-8")
-    os.replace(unfinished, folder)
+    unfinished.replace(folder)
     for old in _checkpoints(output)[: -settings.keep]:
         shutil.rmtree(old)
     return folder
@@ -148,8 +151,8 @@ def load_moments(
 
 
 def save_grid(path: Path, example: Example, generated: torch.Tensor) -> None:
-    """A PNG: columns are moments of the clip; rows are its edges, its flow, what was generated
-    from its two ends, and the truth.
+    """A PNG: columns are moments of the clip; rows are its grey version, its edges, its flow,
+    what was generated from its two ends, and the truth.
 
     Args:
         generated: R'G'B' float32 ``[F, 3, H', W']`` in [-1, 1].
@@ -158,15 +161,11 @@ def save_grid(path: Path, example: Example, generated: torch.Tensor) -> None:
     times = np.linspace(0, frames - 1, min(_COLUMNS, frames)).round().astype(int)
     controls = (example.controls.edges * 2 - 1, example.controls.flow * 2 - 1)
     rows = [
-        np.concatenate([_byte(pictures[time]) for time in times], axis=1)
-        for pictures in (*controls, generated, example.pictures)
+        np.concatenate([to_bytes(pictures[time]) for time in times], axis=1)
+        for pictures in (example.grey, *controls, generated, example.pictures)
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(path)
-
-
-def _byte(picture: torch.Tensor) -> U8:
-    return to_bytes(picture)
 
 
 def _checkpoints(output: Path) -> list[Path]:

@@ -126,11 +126,11 @@ class TrainSettings(WeightSettings):
         description="Compute activations again in the backward pass: much less memory, about a "
         "third more time (D).",
     )
-    encode_frames: int = Field(
+    decode_frames: int = Field(
         default=_SVD.decode_frames,
         ge=1,
         le=200,
-        description="Frames that the VAE encodes or decodes at once (D). Memory.",
+        description="Frames of a sample that the VAE decodes at once (D). Memory.",
     )
     seed: int = Field(default=42, ge=0, lt=2**31, description="Seed of every random draw.")
     save_every: int = Field(
@@ -149,7 +149,8 @@ class TrainSettings(WeightSettings):
         default=1000,
         ge=0,
         le=1_000_000,
-        description="Steps from one grid of samples, and one measurement, to the next. 0: none.",
+        description="Steps from one grid of samples, and one measurement, to the next; the "
+        "first and the last step have one. 0: only these.",
     )
     sample_steps: int = Field(
         default=25, ge=2, le=200, description="Denoising steps of a sample (P)."
@@ -174,7 +175,7 @@ class TrainSettings(WeightSettings):
             canny_low=self.canny_low,
             canny_high=self.canny_high,
             flow=self.flow,
-            decode_frames=self.encode_frames,
+            decode_frames=self.decode_frames,
             tau_attn=0,
             tau_f=0,
         )

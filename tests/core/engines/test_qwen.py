@@ -40,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings(folder: Path, **more: Any) -> QwenSettings:
     small = {"steps": 2, "pixel_budget": 4096, "condition_pixels": 4096, "structure_threshold": -1}
-    return QwenSettings(weights=str(folder), precision="fp32", **(small | more))
+    own = {"weights": str(folder), "precision": "fp32"}
+    return QwenSettings.model_validate(own | small | more)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_half_precision(folder: Path) -> None:
 def test_it_is_the_stock_pipeline(part: Qwen, folder: Path, monkeypatch: Any) -> None:
     """A frame without padding: pixel for pixel what diffusers makes of the same arguments."""
     monkeypatch.setattr(pipeline_qwenimage_edit_plus, "VAE_IMAGE_SIZE", 64 * 64)
-    stock = QwenImageEditPlusPipeline.from_pretrained(
+    stock: Any = QwenImageEditPlusPipeline.from_pretrained(
         folder, processor=ImageOnlyProcessor.load(folder / "processor")
     )
     stock.set_progress_bar_config(disable=True)
@@ -261,6 +262,8 @@ def test_the_processor_of_the_published_layout(folder: Path, tmp_path: Path) -> 
     own["image_processor_type"] = "Qwen2VLImageProcessorFast"
     (home / "preprocessor_config.json").write_text(json.dumps(own), "utf-8")
     nested.unlink()
+    found: Any
+    expected: Any
     found, expected = (ImageOnlyProcessor.load(each) for each in (home, folder / "processor"))
     text = "Picture 1: <|vision_start|><|image_pad|><|vision_end|>"
     image = Image.fromarray(colour_picture(3, 0, 96, 64))

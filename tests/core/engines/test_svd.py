@@ -1,9 +1,10 @@
-"""Part `svd`: exact against diffusers' own pipeline, symmetric, and whole through its class."""
+"""Part `svd`: exact against diffusers' own pipeline, symmetric in time, and whole by its class."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +12,16 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
-from diffusers import StableVideoDiffusionPipeline
+from diffusers.models.resnet import AlphaBlender
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
+    StableVideoDiffusionPipeline,
+)
 
-from colorize_core.engines.contract import CPU, Chroma, GreyFrame
-from colorize_core.engines.diffusion import bidirectional
+from colorize_core.engines.contract import CPU, Chroma, Device, GreyFrame
+from colorize_core.engines.diffusion import svd_memory
 from colorize_core.engines.diffusion.bidirectional import (
     Condition,
+    Controls,
     Direction,
     Network,
     Plan,
@@ -25,13 +30,20 @@ from colorize_core.engines.diffusion.bidirectional import (
     denoise,
     invert,
 )
-from colorize_core.engines.diffusion.euler import Schedule
+from colorize_core.engines.diffusion.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.euler import Schedule, step
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.engines.diffusion.svd import Svd, pinned
 from colorize_core.engines.diffusion.svd_networks import Networks
-from tests.tiny.svd import save_tiny_svd
+from colorize_core.engines.exemplar.flow import Flow
+from colorize_core.engines.exemplar.settings import FlowSettings
+from colorize_core.errors import EngineFailed, SettingError, WeightsMissing
+from colorize_core.media.color import srgb_to_lab
+from tests.media_factory import colour_picture
+from tests.peak_tensors import peak_bytes
+from tests.tiny.svd import save_tiny_svd, svd_scheduler, tiny_svd_unet
 
-FRAMES, SIDE, STEPS = 4, 128, 3
+FRAMES, SIDE, STEPS = 3, 128, 3
 LATENTS = (FRAMES, 4, SIDE // 8, SIDE // 8)
 
 
@@ -41,9 +53,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def controlnet(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ControlNet that has an effect: its zero convolutions are not zero any more."""
+    network = SVDControlNet.from_unet(tiny_svd_unet(folder))
+    torch.manual_seed(3)
+    for zero in (*network.down_zeros, network.mid_zero):
+        torch.nn.init.normal_(zero.weight, std=0.2)
+    home = tmp_path_factory.mktemp("controlnet")
+    network.save_pretrained(home)
+    return home
+
+
+@pytest.fixture(scope="module")
 def settings(folder: Path) -> SvdSettings:
     return SvdSettings(
-        weights=str(folder), precision="fp32", steps=STEPS, pixel_budget=4096, tau_attn=0, tau_f=0
+        weights=str(folder),
+        precision="fp32",
+        steps=STEPS,
+        pixel_budget=SIDE * SIDE,
+        tau_attn=0,
+        tau_f=0,
+        flow="dis",
     )
 
 
@@ -67,31 +97,51 @@ def photograph(seed: int) -> PIL.Image.Image:
     return PIL.Image.fromarray(small).resize((SIDE, SIDE), PIL.Image.Resampling.BICUBIC)
 
 
-def as_picture(photo: PIL.Image.Image) -> torch.Tensor:
-    unit = np.asarray(photo).astype(np.float32).transpose(2, 0, 1) / 255
-    return torch.from_numpy(np.ascontiguousarray(unit)) * 2 - 1
-
-
-def seen(networks: Networks, seed: int, noise_seed: int = 9) -> Condition:
-    return networks.condition(as_picture(photograph(seed)), drawn((3, SIDE, SIDE), noise_seed), 0.02)
-
-
-def network_of(networks: Networks) -> Network:
-    return Network(networks.unet, torch.tensor([6, 127, 0.02]), networks.controlnet)
+def seen(networks: Networks, seed: int) -> Condition:
+    """The condition of a photograph."""
+    unit = np.asarray(photograph(seed)).astype(np.float32).transpose(2, 0, 1) / 255
+    picture = torch.from_numpy(np.ascontiguousarray(unit)) * 2 - 1
+    return networks.condition(picture, drawn((3, SIDE, SIDE), 9), 0.02)
 
 
 def sampled(
-    networks: Networks, plan: Plan, latents: torch.Tensor, directions: tuple[Direction, Direction]
+    networks: Networks,
+    plan: Plan,
+    directions: tuple[Direction, Direction],
+    noise: torch.Tensor,
+    fresh: Callable[[], torch.Tensor] = partial(drawn, LATENTS, 77),
 ) -> torch.Tensor:
     schedule = Schedule.of(networks.scheduler, plan.steps)
-    fresh = partial(drawn, LATENTS, 77)
-    return denoise(network_of(networks), schedule, latents, directions, plan, fresh)
+    network = Network(networks.unet, torch.tensor([6, 127, 0.02]), networks.controlnet)
+    return denoise(network, schedule, noise * schedule.first_noise, directions, plan, fresh)
 
 
-@pytest.mark.parametrize("guidance", [(1.0, 8.0), (1.0, 1.0)])
+def controls(seed: int) -> Controls:
+    shape = (FRAMES, 3, SIDE, SIDE)
+    return Controls(drawn(shape, seed).clamp(0, 1), drawn(shape, seed + 1).clamp(0, 1))
+
+
+def flipped(each: Controls) -> Controls:
+    return Controls(each.edges.flip(0), each.flow.flip(0))
+
+
+def source(networks: Networks, seed: int, levels: range) -> Source:
+    return Source(seen(networks, seed), {i: drawn(LATENTS, seed + i) for i in levels})
+
+
+# -- sampling, exactly -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guidance_end", [8.0, 1.0])
+@pytest.mark.parametrize("controlled", [False, True])
 def test_forward_alone_is_the_pipeline_of_diffusers(
-    folder: Path, settings: SvdSettings, networks: Networks, guidance: tuple[float, float]
+    folder: Path,
+    settings: SvdSettings,
+    networks: Networks,
+    guidance_end: float,
+    controlled: bool,
 ) -> None:
+    """Without injection, and with a ControlNet at its initialisation, too."""
     pipeline = StableVideoDiffusionPipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     preprocess = pipeline.video_processor.preprocess  # its layout makes convolutions round apart
@@ -103,19 +153,330 @@ def test_forward_alone_is_the_pipeline_of_diffusers(
         width=SIDE,
         num_frames=FRAMES,
         num_inference_steps=STEPS,
-        min_guidance_scale=guidance[0],
-        max_guidance_scale=guidance[1],
+        max_guidance_scale=guidance_end,
         generator=torch.Generator().manual_seed(9),
         latents=noise[None],
         output_type="latent",
     ).frames[0]
     plan = replace(
-        Plan.of(settings, FRAMES, together=False),  # calls of the pipeline's own batch size
-        guidance=torch.linspace(*guidance, FRAMES),
+        Plan.of(
+            settings.model_copy(update={"guidance_end": guidance_end}),
+            FRAMES,
+            together=False,  # calls of the pipeline's own batch size
+        ),
         forward_share=torch.ones(FRAMES),
     )
-    start = noise * Schedule.of(networks.scheduler, STEPS).first_noise
-    directions = (Direction(seen(networks, 1)), Direction(seen(networks, 2)))
-    found = sampled(networks, plan, start, directions)
+    if controlled:
+        networks = replace(networks, controlnet=SVDControlNet.from_unet(networks.unet))
+    shown = controls(6) if controlled else None
+    directions = (Direction(seen(networks, 1), shown), Direction(seen(networks, 2), shown))
+    found = sampled(networks, plan, directions, noise)
     assert found.std() > 0.1
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture
+def full(
+    settings: SvdSettings, networks: Networks, controlnet: Path
+) -> tuple[Networks, Plan, tuple[Direction, Direction]]:
+    """Everything at once: guidance, ControlNet, injection, noise re-injection."""
+    every = settings.model_copy(
+        update={"tau_attn": 0.4, "tau_f": 0.7, "repeats": 1, "controlnet": str(controlnet)}
+    )
+    plan = Plan.of(every, FRAMES, together=True)
+    assert (plan.attention_until, plan.residual_until, plan.repeats_until) == (1, 2, 1)
+    directions = (
+        Direction(seen(networks, 1), controls(20), source(networks, 30, plan.sourced)),
+        Direction(seen(networks, 2), controls(40), source(networks, 50, plan.sourced)),
+    )
+    return Networks.load(every, CPU), plan, directions
+
+
+Full = tuple[Networks, Plan, tuple[Direction, Direction]]
+
+
+def test_swapped_anchors_and_flipped_noise_and_controls_flip_the_result(full: Full) -> None:
+    networks, plan, directions = full
+    noise, fresh = drawn(LATENTS, 5), drawn(LATENTS, 77)
+    found = sampled(networks, plan, directions, noise, lambda: fresh)
+    swapped = sampled(networks, plan, directions[::-1], noise.flip(0), lambda: fresh.flip(0))
+    assert (found - found.flip(0)).abs().max() > 0.1
+    torch.testing.assert_close(swapped.flip(0), found, rtol=0, atol=1e-4)
+
+
+def test_directions_together_or_one_by_one_are_the_same(full: Full) -> None:
+    networks, plan, directions = full
+    noise = drawn(LATENTS, 5)
+    together = sampled(networks, plan, directions, noise)
+    apart = sampled(networks, replace(plan, together=False), directions, noise)
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("without", ["controls", "injection", "repeats"])
+def test_each_means_has_an_effect(full: Full, without: str) -> None:
+    networks, plan, directions = full
+    noise = drawn(LATENTS, 5)
+    everything = sampled(networks, plan, directions, noise)
+    match without:
+        case "controls":
+            networks = replace(networks, controlnet=None)
+        case "injection":
+            plan = replace(plan, attention_until=0, residual_until=0)
+        case "repeats":
+            plan = replace(plan, repeats=0)
+    assert (sampled(networks, plan, directions, noise) - everything).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("frame", "other"), [(0, 1), (-1, 0)])
+def test_an_end_knows_of_the_other_anchor_through_temporal_layers_alone(
+    settings: SvdSettings, networks: Networks, frame: int, other: int
+) -> None:
+    """α is 1 at the start and 0 at the end, so that a network of single frames keeps both."""
+    plan = Plan.of(settings, FRAMES, together=True)
+    assert plan.forward_share[0] == 1 and plan.forward_share[-1] == 0
+    single = copy.deepcopy(networks.unet)
+    for module in single.modules():
+        if isinstance(module, AlphaBlender):
+            module.mix_factor.data.fill_(100)  # a sigmoid of exactly 1: all spatial
+    anchors = [Direction(seen(networks, 1)), Direction(seen(networks, 2))]
+    changed = list(anchors)
+    changed[other] = Direction(seen(networks, 3))
+    for unet, same in ((single, True), (networks.unet, False)):
+        of = replace(networks, unet=unet)
+        first, second = (
+            sampled(of, plan, (each[0], each[1]), drawn(LATENTS, 5)) for each in (anchors, changed)
+        )
+        difference = (first - second).abs()
+        assert (difference[frame].max() < 1e-5) == same
+        assert difference[-other].max() > 1e-2  # the changed anchor's own end
+
+
+# -- schedule and inversion --------------------------------------------------------------------
+
+
+def test_the_plan_has_the_numbers_of_the_paper() -> None:
+    plan = Plan.of(SvdSettings(), 25, together=True)
+    assert (plan.first, plan.attention_until, plan.residual_until) == (0, 11, 16)
+    assert plan.guidance[0] == 1 and plan.guidance[-1] == 8
+    assert plan.evaluations == 2 * (25 * 2 + 16 + 25)  # guidance, sources, inversion
+    shorter = Plan.of(SvdSettings(strength=0.6, repeats=5), 25, together=True)
+    assert (shorter.first, shorter.sourced) == (10, range(10, 16))
+    assert shorter.evaluations == 2 * (15 * 2 + 6 + 15 + 5 * (2 + 1) * 2)
+    plain = Plan.of(SvdSettings(guidance_end=1, tau_attn=0, tau_f=0), 25, together=True)
+    assert plain.evaluations == 2 * 25 and not plain.sourced
+
+
+def test_the_climb_starts_one_step_below_the_lowest_level() -> None:
+    schedule = Schedule.of(svd_scheduler(), 25)
+    climb = schedule.climb()
+    assert len(climb) == 26 and climb[1] == schedule.sigmas[24] and climb[25] == schedule.sigmas[0]
+    assert climb[0] == schedule.sigmas[24] ** 2 / schedule.sigmas[23]
+    assert (climb.diff() > 0).all()
+
+
+def test_another_scheduler_is_refused() -> None:
+    scheduler = svd_scheduler()
+    scheduler.register_to_config(prediction_type="epsilon")
+    with pytest.raises(SettingError, match="scheduler"):
+        Schedule.of(scheduler, 25)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gaussian(Network):
+    """Knows the best prediction for clean latents of standard deviation `spread`."""
+
+    spread: float = 0.5
+
+    def predict(
+        self, rows: Sequence[Row], sigma: torch.Tensor, injection: object = None
+    ) -> torch.Tensor:
+        z = torch.stack([row.latents for row in rows])
+        clean = z * self.spread**2 / (self.spread**2 + sigma**2)
+        return (z / (sigma**2 + 1) - clean) * (sigma**2 + 1) ** 0.5 / sigma
+
+
+def test_sampling_undoes_inversion() -> None:
+    network = Gaussian(unet=None, time_ids=torch.zeros(3))  # pyright: ignore[reportArgumentType]
+    clean = 0.5 * drawn(LATENTS, 1)
+    errors = []
+    for steps in (25, 100, 200):
+        schedule = Schedule.of(svd_scheduler(), steps)
+        (levels,) = invert(network, schedule, [Row(clean, None, None)], range(0, 2))
+        assert set(levels) == {0, 1}
+        assert levels[0].std() == pytest.approx(float(schedule.sigmas[0]), rel=0.3)
+        z = levels[0]
+        for sigma, target in zip(schedule.sigmas[:-1], schedule.sigmas[1:], strict=True):
+            z = step(z, network.predict([Row(z, None, None)], sigma)[0], sigma, target)
+        errors.append(float((z - clean).abs().max() / clean.abs().max()))
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.05
+
+
+def test_clips_are_inverted_alike_together_and_alone(networks: Networks) -> None:
+    network = Network(networks.unet, torch.tensor([6, 127, 0.02]))
+    schedule = Schedule.of(networks.scheduler, STEPS)
+    clips = [Row(drawn(LATENTS, i), seen(networks, i), None) for i in (1, 2)]
+    together = invert(network, schedule, clips, range(1, 3))
+    for clip, levels in zip(clips, together, strict=True):
+        (alone,) = invert(network, schedule, [clip], range(1, 3))
+        assert set(levels) == set(alone) == {1, 2}
+        for level, z in levels.items():
+            torch.testing.assert_close(z, alone[level], rtol=1e-4, atol=1e-4)
+
+
+# -- the part ----------------------------------------------------------------------------------
+
+
+def film(width: int, height: int, count: int) -> tuple[list[GreyFrame], Chroma, Chroma]:
+    """A picture in motion: its grey frames, and the colours of both ends."""
+    lab = [
+        srgb_to_lab(colour_picture(3, i / 8, width, height).astype(np.float32) / np.float32(255))
+        for i in range(count)
+    ]
+    grey = [GreyFrame(7 + i, np.ascontiguousarray(each[..., 0])) for i, each in enumerate(lab)]
+    sure, unsure = (np.full((height, width), value, np.float32) for value in (1, 0.5))
+    start, end = (np.ascontiguousarray(lab[i][..., 1:]) for i in (0, -1))
+    return grey, Chroma(start, sure), Chroma(end, unsure)
+
+
+def part(settings: SvdSettings, **changes: object) -> Svd:
+    changed = SvdSettings(**{**settings.model_dump(), **changes})
+    return Svd(changed, CPU, Flow(FlowSettings()))
+
+
+@pytest.fixture(scope="module")
+def complete(settings: SvdSettings, controlnet: Path) -> Svd:
+    return part(settings, controlnet=str(controlnet), tau_attn=0.4, tau_f=0.7)
+
+
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (61, 47), (8, 6)])
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_every_frame_is_filled_and_anchors_stay(
+    complete: Svd, width: int, height: int, count: int
+) -> None:
+    frames, start, end = film(width, height, count)
+    found = complete.fill(frames, start, end, seed=1)
+    assert len(found) == count
+    assert found[0] is start and (count == 1 or found[-1] is end)
+    for i, each in enumerate(found[1:-1], start=1):
+        assert each.ab.shape == (height, width, 2) and each.ab.dtype == np.float32
+        assert np.isfinite(each.ab).all() and np.abs(each.ab).max() <= 110
+        np.testing.assert_allclose(each.confidence, 1 - 0.5 * i / (count - 1), atol=1e-6)
+
+
+def test_a_segment_depends_on_its_arguments_alone(complete: Svd) -> None:
+    frames, start, end = film(96, 64, 3)
+    once = complete.fill(frames, start, end, seed=1)[1]
+    other_seed = complete.fill(frames, start, end, seed=2)[1]
+    complete.fill(frames[::-1], end, start, seed=1)
+    assert np.array_equal(complete.fill(frames, start, end, seed=1)[1].ab, once.ab)
+    assert not np.array_equal(other_seed.ab, once.ab)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strength": 0.7},
+        {"strength": 0.7, "tau_attn": 0.4, "tau_f": 0.7},
+        {"tau_f": 0.7, "injection_source": "flow", "batching": "one"},
+        {"repeats": 2, "repeat_ratio": 0.4, "guidance_end": 1.0},
+        {"precision": "bf16", "channels_last": True},
+    ],
+)
+def test_settings_take_effect_and_repeat(settings: SvdSettings, changes: dict[str, object]) -> None:
+    frames, start, end = film(96, 64, 3)
+    plain = part(settings).fill(frames, start, end, seed=1)[1].ab
+    changed = part(settings, **changes)
+    found = changed.fill(frames, start, end, seed=1)[1].ab
+    assert np.isfinite(found).all() and np.abs(found - plain).max() > 1e-3
+    assert np.array_equal(changed.fill(frames, start, end, seed=1)[1].ab, found)
+
+
+def test_batching_is_a_matter_of_memory_alone(settings: SvdSettings) -> None:
+    frames, start, end = film(128, 128, 3)
+    found = [
+        part(settings, tau_f=0.7, batching=batching).fill(frames, start, end, seed=1)[1].ab
+        for batching in ("both", "one", "auto")
+    ]
+    small = Svd(settings, Device(memory_bytes=1), Flow(FlowSettings()))
+    assert not small._plan(3, (128, 128)).together and part(settings)._plan(3, (128, 128)).together
+    np.testing.assert_allclose(found[0], found[1], atol=1e-2)  # a*b*, of about 100
+    np.testing.assert_allclose(found[0], found[2], atol=1e-2)
+
+
+def test_half_precision_keeps_the_encoder_in_float32(settings: SvdSettings) -> None:
+    """As the pipeline does: SVD's encoder overflows in half precision."""
+    half = Networks.load(settings.model_copy(update={"precision": "fp16"}), CPU)
+    assert half.vae.config["force_upcast"]
+    assert half.vae.encoder.conv_in.weight.dtype == torch.float32
+    assert half.vae.decoder.conv_in.weight.dtype == half.unet.dtype == torch.float16
+
+
+def test_grey_anchors_give_a_grey_segment_without_any_network(settings: SvdSettings) -> None:
+    frames, _, _ = film(96, 64, 4)
+    nowhere = part(settings, weights="./nowhere")
+    found = nowhere.fill(frames, Chroma.grey(64, 96), Chroma.grey(64, 96), seed=1)
+    assert len(found) == 4
+    assert all(not each.ab.any() and not each.confidence.any() for each in found)
+
+
+def test_too_long_a_segment_is_refused(settings: SvdSettings) -> None:
+    frames, start, end = film(8, 6, 4)
+    with pytest.raises(EngineFailed, match=r"svd\.max_frames"):
+        part(settings, max_frames=3).fill(frames, start, end, seed=1)
+
+
+def test_missing_weights_are_named(settings: SvdSettings, tmp_path: Path) -> None:
+    frames, start, end = film(8, 6, 3)
+    with pytest.raises(WeightsMissing):
+        part(settings, weights=str(tmp_path)).fill(frames, start, end, seed=1)
+    with pytest.raises(WeightsMissing, match="ControlNet"):
+        part(settings, controlnet=str(tmp_path)).fill(frames, start, end, seed=1)
+
+
+def test_pinning_takes_out_drift_and_keeps_details() -> None:
+    rng = np.random.default_rng(1)
+    clean = rng.normal(0, 20, (5, 64, 96, 2)).astype(np.float32)
+    drift = np.linspace(3, -6, 5, dtype=np.float32).reshape(5, 1, 1, 1)
+    np.testing.assert_allclose(pinned(clean + drift, clean[0], clean[-1]), clean, atol=1e-3)
+    wrong = clean.copy()
+    wrong[0] += rng.normal(0, 5, wrong[0].shape).astype(np.float32)  # details, not drift
+    assert np.abs(pinned(wrong, clean[0], clean[-1])[1:] - clean[1:]).mean() < 0.5
+
+
+# -- facts and memory --------------------------------------------------------------------------
+
+
+def test_facts_without_weights_are_those_of_the_published_ones() -> None:
+    facts = Svd(SvdSettings(), CPU, Flow(FlowSettings())).facts
+    assert facts.weights == f"{SvdSettings().weights}@{SvdSettings().revision}"
+    assert facts.max_frames == facts.memory.frames == 25 and facts.needs_gpu
+    assert facts.network_calls == 182
+    gib = facts.memory.need(facts.pixel_budget) / 2**30
+    assert 8 < gib < 12
+
+
+def test_facts_of_a_folder_name_its_content(complete: Svd, settings: SvdSettings) -> None:
+    assert complete.facts.weights.count("sha256:") == 2
+    assert complete.facts.memory.fixed > part(settings).facts.memory.fixed
+
+
+@pytest.mark.parametrize(("width", "height", "count"), [(64, 64, 5), (128, 64, 3), (128, 128, 9)])
+@pytest.mark.parametrize("changes", [{}, {"tau_f": 0.7, "batching": "one"}, {"controlnet": "yes"}])
+def test_memory_is_as_the_formula_says(
+    settings: SvdSettings,
+    controlnet: Path,
+    width: int,
+    height: int,
+    count: int,
+    changes: dict[str, object],
+) -> None:
+    if "controlnet" in changes:
+        changes = {"controlnet": str(controlnet)}
+    working = part(settings, steps=2, **changes)
+    frames, start, end = film(width, height, count)
+    working.fill(frames[:3], start, end, seed=1)  # loads the networks
+    measured = peak_bytes(lambda: working.fill(frames, start, end, seed=1))
+    told = working._settings
+    together = told.batching != "one"
+    need = svd_memory.need(told, width * height, count, together) - svd_memory.weight_bytes(told)
+    assert measured <= need <= 1.6 * measured

@@ -1,0 +1,59 @@
+"""`kinecolor` as a process of its own, as people start it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from colorize_core.request import FilmRequest
+from tests.conftest import ROOT
+from tests.film import command_line
+
+TIMEOUT_S = 180
+
+
+def program(request: FilmRequest, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """`kinecolor colorize`, as a process that leads a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *command_line(request), *arguments, "--json"],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_HOME": str(Path(request.work).parent / "prefect"), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # A shell's background jobs, such as a test run may be, hand down an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and all that it started."""
+    if process.poll() is None:
+        family = [psutil.Process(process.pid)]
+        family += family[0].children(recursive=True)
+        for each in family:
+            each.kill()
+    process.communicate(timeout=TIMEOUT_S)
+
+
+def completed(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
+    """Exit code, JSON and standard error of a process that ends by itself."""
+    try:
+        out, err = process.communicate(timeout=TIMEOUT_S)
+    finally:
+        end(process)
+    assert out.count("\n") == 1, out + err
+    return process.returncode, json.loads(out), err
+
+
+def digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
