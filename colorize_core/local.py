@@ -8,6 +8,7 @@ from colorize_core import parts
 from colorize_core.colorize import perform, prepare_process
 from colorize_core.deliver import deliver
 from colorize_core.engines.contract import CPU, Device
+from colorize_core.engines.diffusion.weights import check_weights
 from colorize_core.film import open_film
 from colorize_core.placement import DeviceKind, local_device
 from colorize_core.prepare import prepare_run
@@ -54,6 +55,7 @@ def colorize_film(
         KinecolorError: with what is wrong and what to do.
     """
     check_request(request)
+    check_weights(request.config)
     here = local_device(request.config, device)
     film = open_film(request, progress)
     run = prepare_run(film, request, LocalPool(here), progress)

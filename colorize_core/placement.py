@@ -124,12 +124,12 @@ def _side_by_side(
 
 def _on_cpus(parts: dict[Stage, Facts], resources: Resources, workers: int | None) -> Group:
     """Workers of one CPU each, which finish the frames, too: as many as memory allows."""
-    need = max((least_bytes(part) for part in parts.values()), default=0)
+    need, name = max(((least_bytes(each), each.name) for each in parts.values()), default=(0, ""))
     memory = int(resources.cpu_bytes * _CPU_USABLE)
     if need > memory:
         raise DeviceMissing(
-            f"The work needs {need / _GIB:.1f} GiB of memory; {memory / _GIB:.1f} GiB can be used.",
-            "Use a larger machine, or lower the parts' pixel budgets.",
+            f"{name} needs {need / _GIB:.1f} GiB of memory; {memory / _GIB:.1f} GiB can be used.",
+            "Use a larger machine, or see docs/models.md for what needs less.",
         )
     count = max(1, min(workers or resources.cpus, resources.cpus, memory // max(need, 1)))
     return Group((*parts, "finish"), count, Device("cpu", memory // count))

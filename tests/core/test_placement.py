@@ -90,7 +90,7 @@ def test_a_gpu_that_is_too_small_is_named() -> None:
 
 
 def test_a_machine_that_is_too_small_is_named() -> None:
-    with pytest.raises(DeviceMissing, match=r"needs 40\.0 GiB of memory"):
+    with pytest.raises(DeviceMissing, match=r"r needs 40\.0 GiB of memory"):
         place(paper(), Resources(8, 32 * GIB), "cpu", None)
 
 
