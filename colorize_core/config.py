@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -93,6 +93,8 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return digest_of(self.model_dump(mode="json"))
 
 
+Settings = TypeVar("Settings", bound=BaseModel)
+
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "exemplar": {"parts": {"reference": "images", "anchors": "match", "interpolation": "flow"}},
     "paper": {"parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "svd"}},
@@ -110,7 +112,19 @@ def load_config(preset: str = "exemplar", assignments: Sequence[str] = ()) -> Ru
         raise SettingError(
             f"There is no preset “{preset}”.", f"Presets: {', '.join(sorted(PRESETS))}."
         )
-    values: dict[str, Any] = {"preset": preset, **json.loads(json.dumps(PRESETS[preset]))}
+    return assigned(
+        RunConfig, {"preset": preset, **json.loads(json.dumps(PRESETS[preset]))}, assignments
+    )
+
+
+def assigned(
+    settings: type[Settings], values: dict[str, Any], assignments: Sequence[str]
+) -> Settings:
+    """Settings of `values` with ``key=value`` assignments on top.
+
+    Raises:
+        SettingError: no such setting, or a value out of range.
+    """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
@@ -119,7 +133,7 @@ def load_config(preset: str = "exemplar", assignments: Sequence[str] = ()) -> Ru
             )
         _assign(values, key.strip().split("."), text.strip(), key)
     try:
-        return RunConfig.model_validate(values)
+        return settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

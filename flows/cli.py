@@ -242,6 +242,32 @@ def fetch_weights(
     )
 
 
+@app.command("train-controlnet")
+def train_controlnet(
+    clips: Annotated[
+        str,
+        typer.Argument(
+            help="A folder of colour videos or .tar shards, or shards by name.", metavar="CLIPS"
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="A folder for checkpoints and samples.")
+    ] = "controlnet",
+    set_: Set = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the newest checkpoint.")
+    ] = False,
+    accept_licence: AcceptLicence = False,
+    as_json: Json = False,
+) -> None:
+    """Train the ControlNet of part svd on colour videos of one's own (docs/training.md)."""
+    from flows import commands
+
+    commands.train_controlnet(
+        clips, output, set_ or (), resume=resume, accept_licence=accept_licence, as_json=as_json
+    )
+
+
 @app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can run, and how to mend what it cannot."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from colorize_core import storage
-from colorize_core.config import load_config
+from colorize_core.config import assigned, load_config
 from colorize_core.errors import ClusterUnavailable, DeviceMissing, Unfinished
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
@@ -268,6 +268,40 @@ def fetch_weights(
     if as_json:
         found = [{**dataclasses.asdict(each), "folder": str(each.folder)} for each in fetched]
         typer.echo(json.dumps({"weights": found}))
+
+
+def train_controlnet(
+    clips: str,
+    output: str,
+    assignments: Sequence[str],
+    *,
+    resume: bool,
+    accept_licence: bool,
+    as_json: bool,
+) -> None:
+    """Train a ControlNet and say where it is."""
+    from colorize_core.engines.diffusion.licences import check_accepted, licences_of
+    from colorize_core.engines.diffusion.train_settings import TrainSettings
+
+    values = {"clips": clips, "output": output, "resume": resume}
+    settings = assigned(TrainSettings, values, assignments)
+    check_accepted([] if accept_licence else licences_of(["svd"]))
+    from colorize_core.engines.diffusion.train_controlnet import train
+
+    with Terminal() as terminal:
+        result = train(settings, lambda done, total, _: terminal.progress("train", done, total))
+    if as_json:
+        typer.echo(json.dumps({**dataclasses.asdict(result), "controlnet": str(result.controlnet)}))
+        return
+    terminal = Terminal()
+    for video, reason in result.skipped.items():
+        terminal.say(f"Left out: {video}: {reason}")
+    first, last = min(result.losses), max(result.losses)
+    terminal.say(
+        f"Loss on fixed examples: {result.losses[first]:.4f} at step {first}, "
+        f"{result.losses[last]:.4f} at step {last}."
+    )
+    terminal.say(f"Use it with --set svd.controlnet={result.controlnet}")
 
 
 def demo(folder: Path, where: Where) -> None:

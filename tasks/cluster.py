@@ -73,7 +73,7 @@ def worker_pool(
     with _joined(address):
         facts = PartFacts.of(config)
         groups = place(facts, _resources(config, facts), device, workers)
-        pool = GroupedPool(groups, _start)
+        pool = GroupedPool(groups, start_group)
         try:
             pool.open("finish")
             yield pool
@@ -107,7 +107,8 @@ def _joined(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _start(group: Group) -> RayPool:
+def start_group(group: Group) -> RayPool:
+    """A pool of the group's workers, ready; Ray is joined."""
     from tasks.pool import RayPool
     from tasks.worker import Worker
 

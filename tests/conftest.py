@@ -52,7 +52,8 @@ def paper_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[str]:
-    """A real Ray on this machine, of two CPUs, joined by this process; gives its address."""
+    """A real Ray on this machine, of two CPUs and a GPU in name only, joined by this process;
+    gives its address."""
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["PYTHONPATH"] = str(ROOT)  # so that workers find the tests' own actors
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
@@ -60,6 +61,7 @@ def ray_cluster() -> Iterator[str]:
 
     ray.init(
         num_cpus=2,
+        num_gpus=1,
         include_dashboard=False,
         log_to_driver=False,
         logging_level=logging.ERROR,

@@ -35,6 +35,7 @@ JSON_KEYS = {
     "verify": {field.name for field in dataclasses.fields(Verification)} | {"ok"},
     "estimate": set(Estimate.model_fields),
     "fetch-weights": {"weights"},
+    "train-controlnet": {"controlnet", "losses", "skipped"},
     "doctor": {field.name for field in dataclasses.fields(Check)},
 }
 

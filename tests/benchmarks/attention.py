@@ -1,6 +1,6 @@
 """Dual attention beside the plain way to compute it: memory, time, evaluations of the U-Net.
 
-    python -m tests.benchmarks.attention [--tokens 4096] [--runs 3] [--anchors 4] [--side 256]
+    python -m tests.benchmarks.attention [--tokens 4096] [--runs 5] [--anchors 4] [--side 256]
 
 1. One layer of Stable Diffusion 1.4 (8 heads of 40, γ = 0.5, with β = 0.5 and without), fused and
    with its N×N maps built as the formula reads. Bars: memory below 0.1, time below 0.35 of it.
@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,15 @@ def resident_growth(run: Callable[[], Any]) -> int:
     return max(0, _status_bytes("VmHWM") - before)
 
 
-def seconds(run: Callable[[], Any], runs: int) -> float:
-    """The quickest of `runs`, which other programs have disturbed least."""
-    taken = []
+def seconds(ways: Sequence[Callable[[], Any]], runs: int) -> list[float]:
+    """The quickest of `runs` of each, taken in turn: other programs disturb all alike."""
+    taken = [[] for _ in ways]
     for _ in range(runs):
-        began = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - began)
-    return min(taken)
+        for way, so_far in zip(ways, taken, strict=True):
+            began = time.perf_counter()
+            way()
+            so_far.append(time.perf_counter() - began)
+    return [min(each) for each in taken]
 
 
 def layer(tokens: int, beta: float, runs: int) -> None:
@@ -95,15 +97,13 @@ def layer(tokens: int, beta: float, runs: int) -> None:
     q, k, v, q_live, v_live = torch.randn(5, 1, HEADS, tokens, WIDTH)
     rows = torch.randn(2, HEADS, tokens, WIDTH)
     own, reference = InputFeatures.of(q, k, v, mix), ReferenceFeatures.of(rows, rows, rows, mix)
-    figures = []
-    results = []
-    for attention in (built, dual_attention):
-
-        def run(attention: Callable[..., Tensor] = attention) -> Tensor:
-            return attention(q_live, v_live, own, reference, mix, WIDTH**-0.5)
-
-        results.append(run())
-        figures.append((seconds(run, runs), peak_bytes(run), resident_growth(run)))
+    ways = [
+        partial(attention, q_live, v_live, own, reference, mix, WIDTH**-0.5)
+        for attention in (built, dual_attention)
+    ]
+    results = [way() for way in ways]
+    memory = [(peak_bytes(way), resident_growth(way)) for way in ways]
+    figures = [(taken, *used) for taken, used in zip(seconds(ways, runs), memory, strict=True)]
     away = (results[0] - results[1]).abs().max().item()
     print(f"\nOne layer, {tokens} tokens, {HEADS} heads of {WIDTH}, γ = 0.5, β = {beta}")
     for name, (taken, counted, resident) in zip(("built map", "fused"), figures, strict=True):
@@ -225,8 +225,8 @@ def loops(anchors: int, side: int) -> None:
         run()
         taken[name] = time.process_time() - began
         print(
-            f"  {name:10s} {taken[name]:7.2f} s of processor time  {len(rows):4d} calls of the U-Net, "
-            f"{sum(rows):4d} rows"
+            f"  {name:10s} {taken[name]:7.2f} s of processor time, "
+            f"{len(rows)} calls of the U-Net, {sum(rows)} rows"
         )
     print(f"  {'ratio':10s} {taken['batched'] / taken['one by one']:7.3f}")
 
@@ -234,7 +234,7 @@ def loops(anchors: int, side: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Dual attention, fused and built.")
     parser.add_argument("--tokens", type=int, default=4096)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--anchors", type=int, default=4)
     parser.add_argument("--side", type=int, default=256)
     arguments = parser.parse_args()

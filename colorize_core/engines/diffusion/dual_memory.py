@@ -98,8 +98,8 @@ class Footprint:
 
     @property
     def vae(self) -> float:
-        """Of one picture in the VAE: largest in a residual block of the full size."""
-        return max(5 * self.widths.vae[0], 3 * self.widths.vae[1]) * self.number
+        """Of one picture in the VAE: largest in a residual block of the full size. 4: a latent."""
+        return max(5 * self.widths.vae[0], 3 * self.widths.vae[1]) * self.number + 4 * 4 / _LATENT
 
     @property
     def anchor(self) -> float:

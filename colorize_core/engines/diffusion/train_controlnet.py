@@ -63,8 +63,8 @@ class TrainResult:
 
 
 def train(settings: TrainSettings, progress: Progress) -> TrainResult:
-    """Trains until `settings.steps` are done, in this process or, started by ``accelerate launch``,
-    in several, each with clips of its own.
+    """Trains until `settings.steps` are done, in this process or, where ``torchrun`` started
+    several, in all of them, each with clips of its own.
 
     Raises:
         InputError: no usable clips, or an output folder that holds another training.
@@ -74,7 +74,7 @@ def train(settings: TrainSettings, progress: Progress) -> TrainResult:
     """
     trainer = Trainer(settings, Accelerator(mixed_precision="no"))
     folder = trainer.run(progress)
-    record = trainer.record
+    record = train_output.read_record(folder, settings)  # only the first process has made it
     return TrainResult(folder / CONTROLNET, record.losses, record.skipped)
 
 

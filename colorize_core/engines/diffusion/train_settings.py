@@ -43,7 +43,7 @@ class TrainSettings(WeightSettings):
         default=25,
         ge=2,
         le=200,
-        description="Frames of a clip (P: 25). 14 needs about half the memory.",
+        description="Frames of a clip (P: 25). Memory grows with it.",
     )
     pixel_budget: int = Field(
         default=_SVD.pixel_budget,
@@ -59,7 +59,7 @@ class TrainSettings(WeightSettings):
         default=4,
         ge=1,
         le=4096,
-        description="Clips for each step and process, one after the other, their gradients summed: "
+        description="Clips for each step and process, one after the other, gradients averaged: "
         "each keeps its own aspect ratio, and memory is that of one (D).",
     )
     learning_rate: float = Field(
@@ -119,12 +119,11 @@ class TrainSettings(WeightSettings):
     flow: Literal["unimatch", "dis"] = Field(
         default=_SVD.flow,
         description="Optical flow shown to the ControlNet: UniMatch (P; needs the extra `unimatch`)"
-        " or OpenCV's DIS. It is used with the flow that it was trained with.",
+        " or OpenCV's DIS. Use the ControlNet with the flow that it was trained with.",
     )
     gradient_checkpointing: bool = Field(
         default=True,
-        description="Compute activations again in the backward pass: much less memory, about a "
-        "third more time (D).",
+        description="Compute activations again in the backward pass: less memory, more time (D).",
     )
     decode_frames: int = Field(
         default=_SVD.decode_frames,

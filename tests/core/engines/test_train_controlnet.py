@@ -21,9 +21,11 @@ from colorize_core.engines.diffusion.train_settings import TrainSettings
 from colorize_core.errors import InputError, SettingError
 from colorize_core.media.color import lstar_from_grey
 from tests.media_factory import Film, write_film
+from tests.test_docs import section, undocumented
+from tests.test_docs import settings as documented_as
 from tests.tiny.svd import save_tiny_svd
 
-FRAMES, SIDE, STEPS = 3, 64, 20
+FRAMES, SIDE, STEPS = 3, 64, 16
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -254,9 +256,8 @@ def test_in_half_precision_with_several_clips_a_step(toy: Path) -> None:
     for width in (SIDE, 2 * SIDE):
         film = Film(width, SIDE, frames=4, colour=True)
         write_film(mixed / f"{width}.mkv", film)
-    result = train(
-        settings(toy, "half", clips=str(mixed), precision="bf16", steps=1, batch=3), quiet
-    )
+    half = settings(toy, "half", clips=str(mixed), precision="bf16", frames=2, steps=1, batch=3)
+    result = train(half, quiet)
     found = SVDControlNet.from_pretrained(result.controlnet)
     assert isinstance(found, SVDControlNet)
     assert found.dtype == torch.float32
@@ -266,3 +267,11 @@ def test_in_half_precision_with_several_clips_a_step(toy: Path) -> None:
 def test_an_example_for_sampling_has_a_way_back(trainer: Trainer) -> None:
     with pytest.raises(ValueError, match="way back"):
         trainer.generate(trainer._training.training(0))
+
+
+def test_every_setting_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text("utf-8")
+    arguments = ("| `clips`", "| `output`", "| `resume`")
+    values = TrainSettings(clips="-", output="-")
+    rows = [row for row in documented_as(values) if not row.startswith(arguments)]
+    assert undocumented(section(page, "## Settings"), rows) == []
