@@ -155,6 +155,7 @@ class Plan:
         return range(self.first, max(self.first, self.attention_until, self.residual_until))
 
     def injection(self, level: int, rows: int) -> Injection:
+        """What is injected at a level, in calls with so many rows of a direction."""
         return Injection(
             rows=rows,
             frames=len(self.guidance),
@@ -185,7 +186,7 @@ class Network:
         inputs = (
             sample,
             timestep(sigma).to(device),
-            torch.stack([self._embedding(row) for row in rows]).to(device, dtype),
+            torch.stack([self._embedding(row) for row in rows]).to(dtype),
             self.time_ids.to(device, dtype).expand(len(rows), -1),
         )
         with ExitStack() as changes:
@@ -198,7 +199,8 @@ class Network:
 
     def _embedding(self, row: Row) -> torch.Tensor:
         if row.condition is None:
-            return torch.zeros(1, self.unet.config["cross_attention_dim"])
+            width = self.unet.config["cross_attention_dim"]
+            return torch.zeros(1, width, device=row.latents.device)
         return row.condition.embedding
 
     def _residuals(

@@ -97,7 +97,7 @@ class Svd:
         if count <= 2:
             return [start, end][:count]
         if start.ab.any() or end.ab.any():
-            colours = self._colours(frames, start, end, seed)
+            colours = self._colours(self._networks, frames, start, end, seed)
         else:
             colours = np.zeros((count, *start.ab.shape), np.float32)
         confidence = _between(start.confidence, end.confidence, count)
@@ -105,13 +105,19 @@ class Svd:
         return [start, *inner, end]
 
     @torch.inference_mode()
-    def _colours(self, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int) -> F32:
+    def _colours(
+        self,
+        networks: Networks,
+        frames: Sequence[GreyFrame],
+        start: Chroma,
+        end: Chroma,
+        seed: int,
+    ) -> F32:
         settings = self._settings
         carried = None
         if settings.strength < 1 or settings.injection_source == "flow":
             carried = [each.ab for each in self._carrier.fill(frames, start, end, seed)]
         segment = Segment([frame.lstar for frame in frames], start.ab, end.ab, carried)
-        networks = self._networks
         plan = self._plan(len(frames), segment.size)
         colours = Passage(settings, networks, plan, segment, seed).colours()
         if settings.pin_anchors:

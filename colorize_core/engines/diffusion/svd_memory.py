@@ -97,11 +97,12 @@ class Footprint:
     def row(self) -> float:
         """Of one clip in the U-Net. Largest in its last block: the feed-forward network (16 of
         the 26 widths), what lies around it, and the block's input. A ControlNet's residuals lie
-        beside that; or its stems are larger still, which work on whole pictures."""
+        beside that, and the block's three skip connections twice; or its stems are larger still,
+        which work on whole pictures."""
         first, second = self.widths.unet[:2]
         unet = 26 * first + second
         stem = 3 * self.widths.stem * _LATENT
-        channels = max(unet + self.widths.skips, stem + 3 * first) if stem else unet
+        channels = max(unet + self.widths.skips + 3 * first, stem + 3 * first) if stem else unet
         controls = 6 if stem else 0  # pictures of edges and flow
         return (channels / _LATENT + controls) * self.number + 3 * _LATENTS / _LATENT
 

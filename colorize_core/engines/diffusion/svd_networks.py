@@ -10,6 +10,7 @@ Conditioning is that of diffusers' `StableVideoDiffusionPipeline`, number for nu
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
     AutoencoderKLTemporalDecoder,
 )
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.models.resnet import SpatioTemporalResBlock
+from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
     _resize_with_antialiasing,  # no public name, and the embeddings depend on its very numbers
@@ -35,10 +38,12 @@ from colorize_core.engines.diffusion import motion, weights
 from colorize_core.engines.diffusion.bidirectional import Condition
 from colorize_core.engines.diffusion.compute import dtype_of, torch_device
 from colorize_core.engines.diffusion.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.injection import residual_layers
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.errors import WeightsMissing
 
 _CLIP_SIDE = 224
+_MOST_VARIANTS = 64  # of compiled code for one class of blocks
 
 _Network = TypeVar("_Network", bound=ModelMixin)
 
@@ -90,8 +95,9 @@ class Networks:
         if vae.config["force_upcast"]:
             vae.encoder.float()
             vae.quant_conv.float()
+        controlnet = _controlnet(settings, place)
         if settings.compile:
-            unet.compile()
+            compile_blocks(unet)
         scheduler = EulerDiscreteScheduler.from_pretrained(
             folder, subfolder="scheduler", local_files_only=True
         )
@@ -101,7 +107,7 @@ class Networks:
             image_encoder=_image_encoder(folder / "image_encoder", settings, place),
             normalisation=Normalisation.load(folder),
             scheduler=scheduler,  # pyright: ignore[reportArgumentType]
-            controlnet=_controlnet(settings, place),
+            controlnet=controlnet,
             flow=motion.flow_model(settings.flow, device) if settings.controlnet else None,
             device=place,
         )
@@ -124,10 +130,12 @@ class Networks:
         return torch.cat(modes) * self.vae.config["scaling_factor"]
 
     def decode(self, latents: torch.Tensor, at_once: int) -> torch.Tensor:
-        """The inverse of `encode`, on the CPU. Frames of one call know of each other."""
+        """The inverse of `encode`, on the CPU. Frames of one call know of each other, so that calls
+        are of about the same length: none is left with a single frame."""
         unscaled = latents / self.vae.config["scaling_factor"]
+        unscaled = unscaled.to(self.vae.decoder.conv_in.weight.dtype)
         decoded = []
-        for z in unscaled.to(self.vae.decoder.conv_in.weight.dtype).split(at_once):
+        for z in unscaled.tensor_split(math.ceil(len(unscaled) / at_once)):
             (frames,) = self.vae.decode(z, num_frames=len(z), return_dict=False)
             decoded.append(frames.float().cpu())
         return torch.cat(decoded)
@@ -182,6 +190,19 @@ def _controlnet(settings: SvdSettings, device: torch.device) -> SVDControlNet | 
             "Check svd.controlnet: a folder that kinecolor train-controlnet made.",
         )
     return _loaded(SVDControlNet, folder, settings, device)
+
+
+def compile_blocks(unet: UNetSpatioTemporalConditionModel) -> None:
+    """Compile the network's blocks one by one, all but that which features are injected in by a
+    hook: compiled code goes on as if a hook that came or went were not there or still there."""
+    torch._dynamo.config.recompile_limit = max(  # a class's blocks share it; they differ in width
+        _MOST_VARIANTS, torch._dynamo.config.recompile_limit
+    )
+    hooked = set(residual_layers(unet))
+    for block in unet.modules():
+        known = isinstance(block, TransformerSpatioTemporalModel | SpatioTemporalResBlock)
+        if known and hooked.isdisjoint(block.modules()):
+            block.compile()
 
 
 @contextmanager

@@ -386,16 +386,16 @@ def test_the_memory_of_wider_networks() -> None:
     widths = Widths(unet=(32, 64, 64, 64), vae=(16, 32, 32, 32))
     shallow, deep = Mix(0.5, 0.5), Mix(1, 0)
     of = Footprint(widths, shallow, deep, steps=1, number=4)
-    blocks, z = widths.unet, torch.randn(3, 4, 16, 24)
+    z = torch.randn(3, 4, 16, 24)
     network = UNet2DConditionModel(
-        block_out_channels=blocks,  # pyright: ignore[reportArgumentType]
+        block_out_channels=widths.unet,  # pyright: ignore[reportArgumentType]
         cross_attention_dim=8,
         attention_head_dim=4,
         norm_num_groups=8,
     )
     unet = DualUNet(network.eval(), torch.randn(1, 77, 8), shallow, deep)
     vae = AutoencoderKL(
-        block_out_channels=widths.vae,
+        block_out_channels=widths.vae,  # pyright: ignore[reportArgumentType]
         layers_per_block=2,
         down_block_types=("DownEncoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]
         up_block_types=("UpDecoderBlock2D",) * 4,  # pyright: ignore[reportArgumentType]

@@ -422,6 +422,23 @@ def test_half_precision_keeps_the_encoder_in_float32(settings: SvdSettings) -> N
     assert half.vae.decoder.conv_in.weight.dtype == half.unet.dtype == torch.float16
 
 
+def test_compiled_blocks_are_those_without_a_hook(settings: SvdSettings) -> None:
+    """Compiled code takes no notice of hooks that come and go."""
+    unet = Networks.load(settings.model_copy(update={"compile": True}), CPU).unet
+    compiled = {name for name, each in unet.named_modules() if each._compiled_call_impl}
+    assert {"down_blocks.0.resnets.0", "up_blocks.3.attentions.2"} < compiled
+    assert not compiled & {"", "up_blocks.1", "up_blocks.1.resnets.1", "mid_block"}
+
+
+def test_everything_is_on_the_device_of_the_networks(everything: Everything) -> None:
+    """A device without content stands for a GPU: only taking the pictures from it fails."""
+    place = torch.device("meta")
+    networks = replace(everything.networks, device=place)
+    of_networks = (networks.unet, networks.vae, networks.image_encoder, networks.controlnet)
+    moved = [copy.deepcopy(each).to_empty(device=place) for each in of_networks if each]
+    networks = Networks(*moved[:3], networks.normalisation, networks.scheduler, moved[3], FLOW, place)
+
+
 def test_grey_anchors_give_a_grey_segment_without_any_network(settings: SvdSettings) -> None:
     frames, _, _ = film(96, 64, 4)
     nowhere = part(settings, weights="./nowhere")

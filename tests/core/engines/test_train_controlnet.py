@@ -254,14 +254,15 @@ def test_in_half_precision_with_several_clips_a_step(toy: Path) -> None:
     mixed = toy / "mixed"
     mixed.mkdir()
     for width in (SIDE, 2 * SIDE):
-        film = Film(width, SIDE, frames=4, colour=True)
-        write_film(mixed / f"{width}.mkv", film)
-    half = settings(toy, "half", clips=str(mixed), precision="bf16", frames=2, steps=1, batch=3)
-    result = train(half, quiet)
-    found = SVDControlNet.from_pretrained(result.controlnet)
-    assert isinstance(found, SVDControlNet)
-    assert found.dtype == torch.float32
-    assert found.mid_zero.weight.any()
+        write_film(mixed / f"{width}.mkv", Film(width, SIDE, frames=4, colour=True))
+    half = settings(toy, "half", clips=str(mixed), precision="bf16", frames=2, batch=3)
+    trainer = Trainer(half, Accelerator(mixed_precision="no"))
+    examples = [trainer._training.training(number) for number in range(3)]
+    assert len({example.pictures.shape for example in examples}) == 2
+    trainer._step(1, examples)
+    assert trainer._networks.unet.dtype == torch.bfloat16
+    assert trainer._controlnet.dtype == torch.float32
+    assert trainer._controlnet.mid_zero.weight.any()
 
 
 def test_an_example_for_sampling_has_a_way_back(trainer: Trainer) -> None:

@@ -1,0 +1,418 @@
+"""The stages that the GPU benchmark measures, each by the part itself and by other ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count as numbers
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from unittest import mock
+
+import numpy as np
+from torch import Tensor
+
+from colorize_core.engines.contract import F32, Chroma, ColourStill, Device, GreyFrame
+from colorize_core.engines.diffusion import qwen, svd_memory
+from colorize_core.engines.diffusion.attention import (
+    DualUNet,
+    InputFeatures,
+    Mix,
+    Processor,
+    ReferenceFeatures,
+    dual_attention,
+    processors,
+)
+from colorize_core.engines.diffusion.compute import dtype_of
+from colorize_core.engines.diffusion.dual_attention import DualAttention
+from colorize_core.engines.diffusion.qwen import Qwen
+from colorize_core.engines.diffusion.settings import (
+    DualAttentionSettings,
+    Precision,
+    QwenSettings,
+    SvdSettings,
+)
+from colorize_core.engines.diffusion.svd import Svd
+from colorize_core.engines.exemplar.flow import Flow
+from colorize_core.engines.exemplar.settings import FlowSettings
+from colorize_core.errors import ReferenceRejected
+from colorize_core.media.color import srgb_to_lab
+from tests.benchmarks import full_size
+from tests.benchmarks.gpu_rows import GIB, MemoryRow, Results
+from tests.benchmarks.plain_paper import PlainAnchors, built_maps, one_clip_a_call
+from tests.media_factory import colour_picture
+from tests.tiny.paper import save_paper_models
+
+Stage = Literal["anchors", "segments", "reference"]
+Item = TypeVar("Item")
+_NUMBERS = numbers()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large the work is. Sizes are width and height in pixels.
+
+    Attributes:
+        at_once: anchors in a batch.
+        few: steps of a segment where ways are compared, and where memory alone is looked at.
+        segments: how many the shots of the memory table have.
+    """
+
+    precision: Precision
+    qwen_precision: Precision
+    anchor: tuple[int, int]
+    segment: tuple[int, int]
+    still: tuple[int, int]
+    passes: int
+    start_step: int
+    at_once: int
+    frames: int
+    steps: int
+    few: int
+    qwen_steps: int
+    segments: tuple[int, ...]
+
+
+# The paper's figures, at the sizes that the networks were trained for.
+FULL = Scale(
+    precision="fp16",
+    qwen_precision="bf16",
+    anchor=(512, 512),
+    segment=(576, 320),
+    still=(1024, 1024),
+    passes=3,
+    start_step=5,
+    at_once=8,
+    frames=25,
+    steps=25,
+    few=5,
+    qwen_steps=30,
+    segments=(1, 4, 16),
+)
+TINY = Scale(
+    precision="fp32",
+    qwen_precision="fp32",
+    anchor=(64, 64),
+    segment=(64, 64),
+    still=(64, 64),
+    passes=1,
+    start_step=2,
+    at_once=2,
+    frames=3,
+    steps=3,
+    few=2,
+    qwen_steps=2,
+    segments=(1, 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is measured where. `folder`: of the weights, see `save_models`."""
+
+    scale: Scale
+    device: Device
+    folder: Path
+    results: Results
+
+    @property
+    def tiny(self) -> bool:
+        return self.scale is TINY
+
+    def too_large(self, stage: Stage, need_bytes: int) -> bool:
+        """Whether a stage does not fit; then a row says so."""
+        if self.tiny or need_bytes <= self.device.memory_bytes:
+            return False
+        need, here = need_bytes / GIB, self.device.memory_bytes / GIB
+        note = f"not run: needs {need:.1f} GiB, {here:.1f} GiB here"
+        self.results.skip(stage, "as shipped", note)
+        return True
+
+
+def save_models(job: Job, stages: Sequence[Stage]) -> None:
+    """The weights that `stages` load: folder/{sd,svd,controlnet,qwen}."""
+    if job.tiny:
+        save_paper_models(job.folder)
+        return
+    how = job.device.kind, dtype_of(job.scale.precision)
+    if "anchors" in stages:
+        full_size.save_sd(job.folder / "sd", *how)
+    if "segments" in stages:
+        svd = full_size.save_svd(job.folder / "svd", *how)
+        full_size.save_controlnet(job.folder / "controlnet", svd, *how)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way to do a stage's work.
+
+    Attributes:
+        against: name of the way that it is compared with.
+        changed: the part's settings that differ from the shipped ones.
+        within: entered around the work.
+        at_once: anchors in a batch; 0: as shipped.
+        shared: a reference's work is done once for all anchors.
+        plain: not by the part, but by `plain_paper.py`.
+    """
+
+    name: str
+    against: str = ""
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    within: Callable[[], AbstractContextManager[Any]] = nullcontext
+    at_once: int = 0
+    shared: bool = True
+    plain: bool = False
+
+
+# -- pictures --------------------------------------------------------------------------------------
+
+
+def picture(time: float, size: tuple[int, int]) -> F32:
+    """L*a*b* float32 ``[H, W, 3]``."""
+    return srgb_to_lab(colour_picture(3, time, *size).astype(np.float32) / np.float32(255))
+
+
+def grey_frames(count: int, size: tuple[int, int]) -> list[GreyFrame]:
+    made = (np.ascontiguousarray(picture(i, size)[..., 0]) for i in range(count))
+    return [GreyFrame(i, lstar) for i, lstar in enumerate(made)]
+
+
+def _chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+# -- anchors ---------------------------------------------------------------------------------------
+
+
+class OnlyDual(Processor):
+    """Dual attention for all rows."""
+
+    def __init__(self, own: InputFeatures, reference: ReferenceFeatures, mix: Mix) -> None:
+        self._given = own, reference, mix
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+        return dual_attention(q, v, *self._given, scale)
+
+
+def _one_half_a_call(
+    unet: DualUNet,
+    z: Tensor,
+    t: int,
+    own: Sequence[InputFeatures],
+    reference: Sequence[ReferenceFeatures],
+) -> tuple[Tensor, Tensor]:
+    plain = unet.plain(z, t)
+    put_in = [OnlyDual(*each) for each in zip(own, reference, unet.mixes, strict=True)]
+    with processors(unet.layers, put_in):
+        return plain, unet.plain(z, t)
+
+
+def halves_apart() -> AbstractContextManager[Any]:
+    """Both halves of the guidance in calls of their own while entered."""
+    return mock.patch.object(DualUNet, "both", _one_half_a_call)
+
+
+def anchor_settings(job: Job, **changed: Any) -> DualAttentionSettings:
+    scale = job.scale
+    own = {
+        "weights": str(job.folder / "sd"),
+        "precision": scale.precision,
+        "passes": scale.passes,
+        "start_step": scale.start_step,
+        "pixel_budget": scale.anchor[0] * scale.anchor[1],
+    }
+    return DualAttentionSettings.model_validate({**own, **changed})
+
+
+def anchor_ways(at_once: int) -> tuple[Way, ...]:
+    shipped, single = f"as shipped, {at_once} at once", "one at a time"
+    return (
+        Way(shipped),
+        Way("attention maps built", shipped, within=built_maps),
+        Way("halves of guidance apart", shipped, within=halves_apart),
+        Way("features made again", shipped, {"features": "recompute"}),
+        Way("channels-last", shipped, {"channels_last": True}),
+        Way("torch.compile", shipped, {"compile": True}),
+        Way(single, shipped, at_once=1),
+        Way("one at a time, reference again for each", single, at_once=1, shared=False),
+        Way("plain", shipped, plain=True),
+    )
+
+
+def anchors(job: Job) -> None:
+    """Rows of stage *anchors*: one reference, as many anchors of one shot as go into a batch."""
+    scale, shipped = job.scale, DualAttention(anchor_settings(job), job.device)
+    at_once, pixels = scale.at_once, scale.anchor[0] * scale.anchor[1]
+    if job.too_large("anchors", shipped.facts.memory.need(pixels, at_once)):
+        return
+    for way in anchor_ways(at_once):
+        part = DualAttention(anchor_settings(job, **way.changed), job.device)
+        frames = grey_frames(2 if way.plain else at_once, scale.anchor)
+        job.results.measure(
+            "anchors",
+            way.name,
+            partial(_coloured, job, way, part, frames),
+            len(frames),
+            way.against,
+        )
+        del part  # with its networks, before the next has its own
+    _anchor_memory(job)
+
+
+def _coloured(job: Job, way: Way, part: DualAttention, frames: Sequence[GreyFrame]) -> None:
+    """A shot's anchors, from a reference that was not seen before."""
+    still = _unseen(job)
+    with way.within():
+        if way.plain:
+            plain = PlainAnchors(part.networks, anchor_settings(job))
+            for frame in frames:
+                plain.coloured(frame.lstar, still.lab)
+            return
+        for batch in _chunks(frames, way.at_once or job.scale.at_once):
+            part.coloured(batch, still if way.shared else _unseen(job))
+
+
+def _unseen(job: Job) -> ColourStill:
+    return ColourStill(f"still {next(_NUMBERS)}", picture(9, job.scale.anchor))
+
+
+def _anchor_memory(job: Job) -> None:
+    """Rows of the memory table: a segment more has an anchor more."""
+    size = job.scale.anchor
+    pixels = size[0] * size[1]
+    for at_once in sorted({2, job.scale.at_once}):
+        part = DualAttention(anchor_settings(job), job.device)
+        shots = [
+            partial(_coloured, job, Way("", at_once=at_once), part, grey_frames(count + 1, size))
+            for count in job.scale.segments
+        ]
+        declared = part.facts.memory.need(pixels, at_once)
+        peaks = job.results.meter.peaks(shots)
+        job.results.memory.append(MemoryRow("anchors", f"{at_once} at once", peaks, declared))
+        del part, shots
+
+
+# -- segments --------------------------------------------------------------------------------------
+
+
+def segment_settings(job: Job, **changed: Any) -> SvdSettings:
+    scale = job.scale
+    own = {
+        "weights": str(job.folder / "svd"),
+        "controlnet": str(job.folder / "controlnet"),
+        "precision": scale.precision,
+        "pixel_budget": scale.segment[0] * scale.segment[1],
+        "max_frames": scale.frames,
+        "steps": scale.few,
+        "batching": "both",
+        "flow": "dis",
+    }
+    return SvdSettings.model_validate({**own, **changed})
+
+
+def segment_ways(few: int, steps: int) -> tuple[Way, ...]:
+    shipped, bare = f"as shipped, {few} steps", "without a ControlNet"
+    whole, one = f"as shipped, {steps} steps", {"batching": "one"}
+    return (
+        Way(shipped),
+        Way("attention maps built", shipped, within=built_maps),
+        Way("directions one after the other", shipped, one),
+        Way("channels-last", shipped, {"channels_last": True}),
+        Way(bare, shipped, {"controlnet": ""}),
+        Way(f"{bare}, torch.compile", bare, {"controlnet": "", "compile": True}),
+        Way(f"plain, {few} steps", shipped, one, within=one_clip_a_call),
+        Way(whole, changed={"steps": steps}),
+        Way(f"plain, {steps} steps", whole, {**one, "steps": steps}, within=one_clip_a_call),
+    )
+
+
+def segments(job: Job) -> None:
+    """Rows of stage *segments*: one segment between two anchors."""
+    scale = job.scale
+    settings = segment_settings(job)
+    need = svd_memory.need(settings, scale.segment[0] * scale.segment[1], scale.frames, True)
+    if job.too_large("segments", need):
+        return
+    for way in segment_ways(scale.few, scale.steps):
+        part = _segment_part(job, **way.changed)
+        once = "steps" in way.changed  # the same calls as above, and minutes of them
+        job.results.measure(
+            "segments", way.name, partial(_filled, job, way, part, 1), 1, way.against, once
+        )
+        del part
+    shots = [partial(_filled, job, Way(""), part, count) for count in scale.segments]
+    peaks = job.results.meter.peaks(shots)
+    job.results.memory.append(MemoryRow("segments", "both directions at once", peaks, need))
+
+
+def _segment_part(job: Job, **changed: Any) -> Svd:
+    return Svd(segment_settings(job, **changed), job.device, Flow(FlowSettings()))
+
+
+def _filled(job: Job, way: Way, part: Svd, count: int) -> None:
+    """`count` segments, one after the other."""
+    scale = job.scale
+    frames = grey_frames(scale.frames, scale.segment)
+    start, end = (_chroma(i, scale.segment) for i in (0, scale.frames - 1))
+    with way.within():
+        for seed in range(count):
+            part.fill(frames, start, end, seed)
+
+
+def _chroma(time: float, size: tuple[int, int]) -> Chroma:
+    ab = np.ascontiguousarray(picture(time, size)[..., 1:])
+    return Chroma(ab, np.ones(ab.shape[:2], np.float32))
+
+
+# -- references ------------------------------------------------------------------------------------
+
+
+def reference(job: Job) -> None:
+    """The row of stage *reference*: one still from a prompt."""
+    scale = job.scale
+    settings = QwenSettings(
+        precision=scale.qwen_precision,
+        steps=scale.qwen_steps,
+        pixel_budget=scale.still[0] * scale.still[1],
+        condition_pixels=scale.still[0] * scale.still[1],
+        attempts=1,
+        kindred=0,
+        structure_threshold=-1,
+    )
+    if job.tiny:
+        settings = settings.model_copy(update={"weights": str(job.folder / "qwen")})
+    part = Qwen(settings, job.device)
+    need = part.facts.memory.need(settings.pixel_budget)
+    if job.too_large("reference", need):
+        return
+    with _made_in_place(job):
+        drawn = partial(_drawn, part, grey_frames(1, scale.still)[0])
+        way = f"as shipped, {scale.qwen_steps} steps"
+        job.results.measure("reference", way, drawn, once=not job.tiny)
+    # A shot has one still, however long it is.
+    peaks = (job.results.speed[-1].peak_bytes,) * len(scale.segments)
+    job.results.memory.append(MemoryRow("reference", "one still a shot", peaks, need))
+
+
+def _drawn(part: Qwen, frame: GreyFrame) -> None:
+    with suppress(ReferenceRejected):  # what random networks draw may have no colour
+        part.make(frame, "", 42, ())
+
+
+def _made_in_place(job: Job) -> AbstractContextManager[Any]:
+    """In full size, the part's networks are made on the device, not read: they have 57 GB."""
+    if job.tiny:
+        return nullcontext()
+    made = full_size.qwen_pipeline(
+        job.folder / "qwen", job.device.kind, dtype_of(job.scale.qwen_precision)
+    )
+    return mock.patch.object(qwen, "load", lambda settings, device: made)
+
+
+STAGES: Mapping[str, Callable[[Job], None]] = {
+    "anchors": anchors,
+    "segments": segments,
+    "reference": reference,
+}
