@@ -202,7 +202,7 @@ def _cpu_table(figures: dict[str, Any]) -> str:
         calls = figures["unet_calls"][rows]
         lines.append(f"| U-Net, 512 × 512, {rows} rows, median of {calls} | {seconds:.1f} s |")
     lines += [
-        f"| one anchor, one pass of one step, and its reference | {figures['anchor_seconds']:.0f} s |",
+        f"| one anchor: one pass, one step, its reference | {figures['anchor_seconds']:.0f} s |",
         f"| peak resident memory | {figures['peak_resident_bytes'] / GIB:.2f} GiB |",
     ]
     return "\n".join(lines)

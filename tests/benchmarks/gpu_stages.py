@@ -342,6 +342,7 @@ def segments(job: Job) -> None:
             "segments", way.name, partial(_filled, job, way, part, 1), 1, way.against, once
         )
         del part
+    part = _segment_part(job)
     shots = [partial(_filled, job, Way(""), part, count) for count in scale.segments]
     peaks = job.results.meter.peaks(shots)
     job.results.memory.append(MemoryRow("segments", "both directions at once", peaks, need))

@@ -135,12 +135,12 @@ class DualAttention:
                 yield from zip(batch, self.coloured(frames, references[index]), strict=True)
 
     def _batch(self, frame: GreyFrame) -> int:
+        if self._settings.batch:
+            return self._settings.batch
         if self._device.kind == "cpu":
             # It gains nothing by more. Its arithmetic differs with the number of rows, in the last
             # digit, which 8 bits and guidance make visible: so neighbours change nothing.
             return 1
-        if self._settings.batch:
-            return self._settings.batch
         fit = self.facts.memory.most_frames(frame.lstar.size, self._device.memory_bytes)
         return min(_LARGEST_BATCH, fit)
 

@@ -98,8 +98,8 @@ class DualAttentionSettings(WeightSettings):
         default=0,
         ge=0,
         le=256,
-        description="Anchors at once; 0: as many as the device's memory holds, 8 at most. A CPU "
-        "always takes one at a time (D).",
+        description="Anchors at once; 0: as many as a GPU's memory holds, 8 at most, and one on a "
+        "CPU, which gains nothing by more (D).",
     )
     channels_last: bool = Field(
         default=False, description="Channels-last memory format: faster on most GPUs (D)."

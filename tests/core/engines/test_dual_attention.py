@@ -284,6 +284,13 @@ def test_reference_work_is_done_once_for_each_reference(models: Path) -> None:
     assert changed == first
 
 
+def test_anchors_go_in_batches_of_the_size_asked_for(models: Path) -> None:
+    built, shot = part(models, batch=2), Shot(3)
+    still = ColourStill("still", picture(1, seed=5))
+    calls = evaluations(built.networks, lambda: coloured(built, shot, [0, 1, 2], still))
+    assert calls == [2, 2, 2, *(2, 2, 2, 4, 4), *(1, 1, 1, 2, 2)]
+
+
 def test_a_batch_colours_as_one_by_one(models: Path) -> None:
     built, shot = part(models, guidance=1), Shot(3)
     still = ColourStill("still", picture(1, seed=5))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 import torch
+from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
     StableVideoDiffusionPipeline,
 )
@@ -31,7 +33,7 @@ from colorize_core.engines.diffusion.bidirectional import (
 from colorize_core.engines.diffusion.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.euler import Schedule, scaled, step
 from colorize_core.engines.diffusion.settings import SvdSettings
-from colorize_core.engines.diffusion.svd import Svd, pinned
+from colorize_core.engines.diffusion.svd import Passage, Segment, Svd, pinned
 from colorize_core.engines.diffusion.svd_networks import Networks
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.settings import FlowSettings
@@ -430,13 +432,22 @@ def test_compiled_blocks_are_those_without_a_hook(settings: SvdSettings) -> None
     assert not compiled & {"", "up_blocks.1", "up_blocks.1.resnets.1", "mid_block"}
 
 
-def test_everything_is_on_the_device_of_the_networks(everything: Everything) -> None:
-    """A device without content stands for a GPU: only taking the pictures from it fails."""
-    place = torch.device("meta")
-    networks = replace(everything.networks, device=place)
-    of_networks = (networks.unet, networks.vae, networks.image_encoder, networks.controlnet)
-    moved = [copy.deepcopy(each).to_empty(device=place) for each in of_networks if each]
-    networks = Networks(*moved[:3], networks.normalisation, networks.scheduler, moved[3], FLOW, place)
+@pytest.mark.parametrize("strength", [1.0, 0.6])
+def test_everything_is_on_the_device_of_the_networks(
+    everything: Everything, settings: SvdSettings, strength: float
+) -> None:
+    """A device without memory stands for a GPU: what fails is to take the pictures from it."""
+    networks = copy.deepcopy(everything.networks)
+    for each in (networks.unet, networks.vae, networks.image_encoder, networks.controlnet):
+        torch.nn.Module.to(each, device="meta")  # pyright: ignore[reportArgumentType]
+    networks = replace(networks, device=torch.device("meta"))
+    frames, start, end = film(96, 64, FRAMES)
+    segment = Segment([each.lstar for each in frames], start.ab, end.ab, [start.ab] * FRAMES)
+    changes = {"steps": 3, "tau_attn": 0.4, "tau_f": 0.7, "repeats": 1, "strength": strength}
+    changed = settings.model_copy(update=changes)
+    plan = Plan.of(changed, FRAMES, together=True)
+    with pytest.raises(NotImplementedError, match="copy out of meta"):
+        Passage(changed, networks, plan, segment, seed=1).colours()
 
 
 def test_grey_anchors_give_a_grey_segment_without_any_network(settings: SvdSettings) -> None:
@@ -486,6 +497,19 @@ def test_facts_without_weights_are_those_of_the_published_ones() -> None:
 def test_facts_of_a_folder_name_its_content(complete: Svd, settings: SvdSettings) -> None:
     assert complete.facts.weights.count("sha256:") == 2
     assert complete.facts.memory.fixed > part(settings).facts.memory.fixed
+
+
+def test_memory_of_the_published_network_is_as_the_formula_says() -> None:
+    """At full size, without memory: what the U-Net makes is counted, and nothing is computed."""
+    with torch.device("meta"):
+        unet = UNetSpatioTemporalConditionModel(num_attention_heads=(5, 10, 20, 20))
+    torch.nn.Module.to(unet, device="meta", dtype=torch.float16)
+    told = svd_memory.footprint(SvdSettings(tau_attn=0, tau_f=0), 25, together=False)
+    half = partial(torch.empty, device="meta", dtype=torch.float16)
+    inputs = half(2, 25, 8, 40, 72), half(()), half(2, 1, 1024), half(2, 3)
+    measured = peak_bytes(lambda: unet.eval()(*inputs))
+    assert told.rows == 2
+    assert measured == pytest.approx(told.rows * told.row * 25 * 576 * 320, rel=0.02)
 
 
 @pytest.mark.parametrize(
