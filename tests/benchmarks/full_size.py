@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from diffusers import (
@@ -40,25 +40,25 @@ from tests.tiny.qwen import save_tiny_qwen
 from tests.tiny.sd import save_tiny_sd
 from tests.tiny.svd import save_tiny_svd
 
-Model = TypeVar("Model")
+Configuration = dict[str, Any]
 
 # -- configurations: what differs from the classes' defaults ---------------------------------------
 
-_VAE_WIDTHS = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
-_DOWN = {"down_block_types": ("DownEncoderBlock2D",) * 4}
+_VAE_WIDTHS: Configuration = {"block_out_channels": (128, 256, 512, 512), "layers_per_block": 2}
+_DOWN: Configuration = {"down_block_types": ("DownEncoderBlock2D",) * 4}
 
-SD_UNET = {"sample_size": 64, "cross_attention_dim": 768}
-SD_VAE = {**_VAE_WIDTHS, **_DOWN, "up_block_types": ("UpDecoderBlock2D",) * 4, "sample_size": 512}
-SD_TEXT = {
+SD_UNET: Configuration = {"sample_size": 64, "cross_attention_dim": 768}
+SD_VAE: Configuration = {**_VAE_WIDTHS, **_DOWN, "up_block_types": ("UpDecoderBlock2D",) * 4, "sample_size": 512}
+SD_TEXT: Configuration = {
     "vocab_size": 49_408,
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
 }
-SVD_UNET = {"num_attention_heads": (5, 10, 20, 20), "num_frames": 25, "sample_size": 96}
-SVD_VAE = {**_VAE_WIDTHS, **_DOWN, "sample_size": 768, "force_upcast": True}
-SVD_VISION = {
+SVD_UNET: Configuration = {"num_attention_heads": (5, 10, 20, 20), "num_frames": 25, "sample_size": 96}
+SVD_VAE: Configuration = {**_VAE_WIDTHS, **_DOWN, "sample_size": 768, "force_upcast": True}
+SVD_VISION: Configuration = {
     "hidden_size": 1280,
     "intermediate_size": 5120,
     "projection_dim": 1024,
@@ -68,9 +68,9 @@ SVD_VISION = {
     "patch_size": 14,
     "hidden_act": "gelu",
 }
-QWEN_TRANSFORMER: dict[str, Any] = {}
-QWEN_VAE: dict[str, Any] = {}
-QWEN_TEXT = {
+QWEN_TRANSFORMER: Configuration = {}
+QWEN_VAE: Configuration = {}
+QWEN_TEXT: Configuration = {
     "text_config": {
         "vocab_size": 152_064,
         "hidden_size": 3584,
@@ -96,7 +96,7 @@ QWEN_TEXT = {
     },
     "tie_word_embeddings": False,
 }
-QWEN_SCHEDULER = {
+QWEN_SCHEDULER: Configuration = {
     "use_dynamic_shifting": True,
     "base_shift": 0.5,
     "max_shift": 0.9,

@@ -33,16 +33,9 @@ from colorize_core.engines.contract import CPU, ColourStill, Device
 from colorize_core.engines.diffusion.dual_attention import DualAttention
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 from tests.benchmarks.full_size import save_sd
+from tests.benchmarks.gpu_job import FULL, TINY, Job, grey_frames, picture, save_models
 from tests.benchmarks.gpu_rows import GIB, Meter, Results
-from tests.benchmarks.gpu_stages import (
-    FULL,
-    STAGES,
-    TINY,
-    Job,
-    grey_frames,
-    picture,
-    save_models,
-)
+from tests.benchmarks.gpu_stages import STAGES
 
 _NO_GPU = """\
 No GPU that torch can use was found: nothing was measured.

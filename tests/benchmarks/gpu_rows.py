@@ -21,8 +21,8 @@ GIB = 2**30
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Seconds of one run, and the most bytes of tensors that lived at once in it: on a GPU all,
-    weights too; on a CPU those that the run itself made."""
+    """Seconds of one run, and on a GPU the most bytes that it held at once, weights included (0 on
+    a CPU)."""
 
     seconds: float
     peak_bytes: int
@@ -30,8 +30,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Measures on a GPU, or on the CPU. `repeats`: timed runs after one to warm up (which loads the
-    weights and, on a GPU, chooses kernels)."""
+    """Measures on a GPU; or on the CPU, to show that the benchmark works.
+
+    `repeats`: timed runs after one to warm up (which loads the weights, and chooses kernels).
+    """
 
     cuda: bool
     repeats: int
@@ -42,17 +44,21 @@ class Meter:
         Raises:
             torch.OutOfMemoryError: it does not fit.
         """
+        if not self.cuda:
+            return Figure(self._timed(run), 0)
         if not once:
             run()
         self._settle()
-        found = [self._figure(run) for _ in range(1 if once else self.repeats)]
-        seconds = statistics.median(each.seconds for each in found)
-        return Figure(seconds, max(each.peak_bytes for each in found))
+        seconds = statistics.median(self._timed(run) for _ in range(1 if once else self.repeats))
+        return Figure(seconds, torch.cuda.max_memory_allocated())
 
     def peaks(self, runs: Sequence[Callable[[], object]]) -> tuple[int, ...]:
-        """The peak of each run, after the first as a warm-up; 0 for all where they do not fit."""
+        """The peak of each run, after the first as a warm-up; 0 for all where they do not fit. On
+        a CPU the bytes of tensors that a run made and held at once."""
         try:
             runs[0]()
+            if not self.cuda:
+                return tuple(peak_bytes(run) for run in runs)
             return tuple(self.measured(run, once=True).peak_bytes for run in runs)
         except torch.OutOfMemoryError:
             return (0,) * len(runs)
@@ -60,19 +66,16 @@ class Meter:
     def _settle(self) -> None:
         """What earlier runs left is given back, and the peak starts anew."""
         gc.collect()
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+
+    def _timed(self, run: Callable[[], object]) -> float:
+        began = time.perf_counter()
+        run()
         if self.cuda:
             torch.cuda.synchronize()
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
-
-    def _figure(self, run: Callable[[], object]) -> Figure:
-        began = time.perf_counter()
-        if not self.cuda:  # counting slows it down, which matters to nobody at tiny size
-            peak = peak_bytes(run)
-            return Figure(time.perf_counter() - began, peak)
-        run()
-        torch.cuda.synchronize()
-        return Figure(time.perf_counter() - began, torch.cuda.max_memory_allocated())
+        return time.perf_counter() - began
 
 
 @dataclass(frozen=True, slots=True)

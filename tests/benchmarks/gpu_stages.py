@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count as numbers
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from unittest import mock
 
-import numpy as np
+import torch
 from torch import Tensor
 
-from colorize_core.engines.contract import F32, Chroma, ColourStill, Device, GreyFrame
+from colorize_core.engines.contract import ColourStill, GreyFrame
 from colorize_core.engines.diffusion import qwen, svd_memory
 from colorize_core.engines.diffusion.attention import (
     DualUNet,
@@ -30,7 +28,6 @@ from colorize_core.engines.diffusion.dual_attention import DualAttention
 from colorize_core.engines.diffusion.qwen import Qwen
 from colorize_core.engines.diffusion.settings import (
     DualAttentionSettings,
-    Precision,
     QwenSettings,
     SvdSettings,
 )
@@ -38,150 +35,13 @@ from colorize_core.engines.diffusion.svd import Svd
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.settings import FlowSettings
 from colorize_core.errors import ReferenceRejected
-from colorize_core.media.color import srgb_to_lab
 from tests.benchmarks import full_size
-from tests.benchmarks.gpu_rows import GIB, MemoryRow, Results
+from tests.benchmarks.gpu_job import Job, Way, chroma, grey_frames, picture
+from tests.benchmarks.gpu_rows import MemoryRow
 from tests.benchmarks.plain_paper import PlainAnchors, built_maps, one_clip_a_call
-from tests.media_factory import colour_picture
-from tests.tiny.paper import save_paper_models
 
-Stage = Literal["anchors", "segments", "reference"]
 Item = TypeVar("Item")
 _NUMBERS = numbers()
-
-
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How large the work is. Sizes are width and height in pixels.
-
-    Attributes:
-        at_once: anchors in a batch.
-        few: steps of a segment where ways are compared, and where memory alone is looked at.
-        segments: how many the shots of the memory table have.
-    """
-
-    precision: Precision
-    qwen_precision: Precision
-    anchor: tuple[int, int]
-    segment: tuple[int, int]
-    still: tuple[int, int]
-    passes: int
-    start_step: int
-    at_once: int
-    frames: int
-    steps: int
-    few: int
-    qwen_steps: int
-    segments: tuple[int, ...]
-
-
-# The paper's figures, at the sizes that the networks were trained for.
-FULL = Scale(
-    precision="fp16",
-    qwen_precision="bf16",
-    anchor=(512, 512),
-    segment=(576, 320),
-    still=(1024, 1024),
-    passes=3,
-    start_step=5,
-    at_once=8,
-    frames=25,
-    steps=25,
-    few=5,
-    qwen_steps=30,
-    segments=(1, 4, 16),
-)
-TINY = Scale(
-    precision="fp32",
-    qwen_precision="fp32",
-    anchor=(64, 64),
-    segment=(64, 64),
-    still=(64, 64),
-    passes=1,
-    start_step=2,
-    at_once=2,
-    frames=3,
-    steps=3,
-    few=2,
-    qwen_steps=2,
-    segments=(1, 2),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What is measured where. `folder`: of the weights, see `save_models`."""
-
-    scale: Scale
-    device: Device
-    folder: Path
-    results: Results
-
-    @property
-    def tiny(self) -> bool:
-        return self.scale is TINY
-
-    def too_large(self, stage: Stage, need_bytes: int) -> bool:
-        """Whether a stage does not fit; then a row says so."""
-        if self.tiny or need_bytes <= self.device.memory_bytes:
-            return False
-        need, here = need_bytes / GIB, self.device.memory_bytes / GIB
-        note = f"not run: needs {need:.1f} GiB, {here:.1f} GiB here"
-        self.results.skip(stage, "as shipped", note)
-        return True
-
-
-def save_models(job: Job, stages: Sequence[Stage]) -> None:
-    """The weights that `stages` load: folder/{sd,svd,controlnet,qwen}."""
-    if job.tiny:
-        save_paper_models(job.folder)
-        return
-    how = job.device.kind, dtype_of(job.scale.precision)
-    if "anchors" in stages:
-        full_size.save_sd(job.folder / "sd", *how)
-    if "segments" in stages:
-        svd = full_size.save_svd(job.folder / "svd", *how)
-        full_size.save_controlnet(job.folder / "controlnet", svd, *how)
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One way to do a stage's work.
-
-    Attributes:
-        against: name of the way that it is compared with.
-        changed: the part's settings that differ from the shipped ones.
-        within: entered around the work.
-        at_once: anchors in a batch; 0: as shipped.
-        shared: a reference's work is done once for all anchors.
-        plain: not by the part, but by `plain_paper.py`.
-    """
-
-    name: str
-    against: str = ""
-    changed: Mapping[str, Any] = field(default_factory=dict)
-    within: Callable[[], AbstractContextManager[Any]] = nullcontext
-    at_once: int = 0
-    shared: bool = True
-    plain: bool = False
-
-
-# -- pictures --------------------------------------------------------------------------------------
-
-
-def picture(time: float, size: tuple[int, int]) -> F32:
-    """L*a*b* float32 ``[H, W, 3]``."""
-    return srgb_to_lab(colour_picture(3, time, *size).astype(np.float32) / np.float32(255))
-
-
-def grey_frames(count: int, size: tuple[int, int]) -> list[GreyFrame]:
-    made = (np.ascontiguousarray(picture(i, size)[..., 0]) for i in range(count))
-    return [GreyFrame(i, lstar) for i, lstar in enumerate(made)]
-
-
-def _chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
-
 
 # -- anchors ---------------------------------------------------------------------------------------
 
@@ -258,6 +118,7 @@ def anchors(job: Job) -> None:
             way.against,
         )
         del part  # with its networks, before the next has its own
+        torch.compiler.reset()
     _anchor_memory(job)
 
 
@@ -292,6 +153,10 @@ def _anchor_memory(job: Job) -> None:
         peaks = job.results.meter.peaks(shots)
         job.results.memory.append(MemoryRow("anchors", f"{at_once} at once", peaks, declared))
         del part, shots
+
+
+def _chunks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
 
 
 # -- segments --------------------------------------------------------------------------------------
@@ -342,6 +207,7 @@ def segments(job: Job) -> None:
             "segments", way.name, partial(_filled, job, way, part, 1), 1, way.against, once
         )
         del part
+        torch.compiler.reset()
     part = _segment_part(job)
     shots = [partial(_filled, job, Way(""), part, count) for count in scale.segments]
     peaks = job.results.meter.peaks(shots)
@@ -356,15 +222,10 @@ def _filled(job: Job, way: Way, part: Svd, count: int) -> None:
     """`count` segments, one after the other."""
     scale = job.scale
     frames = grey_frames(scale.frames, scale.segment)
-    start, end = (_chroma(i, scale.segment) for i in (0, scale.frames - 1))
+    start, end = (chroma(i, scale.segment) for i in (0, scale.frames - 1))
     with way.within():
         for seed in range(count):
             part.fill(frames, start, end, seed)
-
-
-def _chroma(time: float, size: tuple[int, int]) -> Chroma:
-    ab = np.ascontiguousarray(picture(time, size)[..., 1:])
-    return Chroma(ab, np.ones(ab.shape[:2], np.float32))
 
 
 # -- references ------------------------------------------------------------------------------------
@@ -384,17 +245,17 @@ def reference(job: Job) -> None:
     )
     if job.tiny:
         settings = settings.model_copy(update={"weights": str(job.folder / "qwen")})
-    part = Qwen(settings, job.device)
-    need = part.facts.memory.need(settings.pixel_budget)
+    few = settings.model_copy(update={"steps": 2})
+    parts = [Qwen(each, job.device) for each in (few, settings)]
+    need = parts[0].facts.memory.need(settings.pixel_budget)
     if job.too_large("reference", need):
         return
     with _made_in_place(job):
-        drawn = partial(_drawn, part, grey_frames(1, scale.still)[0])
+        brief, whole = (partial(_drawn, part, grey_frames(1, scale.still)[0]) for part in parts)
+        peaks = job.results.meter.peaks([brief]) * len(scale.segments)  # one still, always
+        job.results.memory.append(MemoryRow("reference", "one still a shot", peaks, need))
         way = f"as shipped, {scale.qwen_steps} steps"
-        job.results.measure("reference", way, drawn, once=not job.tiny)
-    # A shot has one still, however long it is.
-    peaks = (job.results.speed[-1].peak_bytes,) * len(scale.segments)
-    job.results.memory.append(MemoryRow("reference", "one still a shot", peaks, need))
+        job.results.measure("reference", way, whole, once=True)
 
 
 def _drawn(part: Qwen, frame: GreyFrame) -> None:

@@ -7,6 +7,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_still_that_cannot_be_made_fails_its_shot_with_its_name(
 
 def test_batch_of_one_is_batch_of_many(published: FilmRequest, tmp_path: Path) -> None:
     """To 1e-4 before they are stored in steps of 1/32: so a step at most."""
-    one = published.config.model_dump() | {"preset": "paper"}
+    one: Any = published.config.model_dump()
     one["dual_attention"] |= {"batch": 1}
     one["svd"] |= {"batching": "one"}
     request = published.model_copy(

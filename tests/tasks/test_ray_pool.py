@@ -53,7 +53,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> ScannedFilm:
 def make_pool(ray_cluster: str) -> Iterator[Callable[..., RayPool]]:
     made: list[RayPool] = []
 
-    def make(**budgets: int) -> RayPool:
+    def make(**budgets: Any) -> RayPool:
         made.append(RayPool(2, start_worker=Mortal.remote, **budgets))
         return made[-1]
 

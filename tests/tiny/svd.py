@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
@@ -30,12 +31,11 @@ def save_tiny_svd(folder: Path, seed: int = 0) -> Path:
         addition_time_embed_dim=16,
         projection_class_embeddings_input_dim=48,
     )
-    vae = AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32, 32, 32),
-        layers_per_block=1,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        latent_channels=4,
-    )
+    blocks: dict[str, Any] = {
+        "block_out_channels": (32, 32, 32, 32),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+    }
+    vae = AutoencoderKLTemporalDecoder(**blocks, layers_per_block=1, latent_channels=4)
     encoder = CLIPVisionModelWithProjection(
         CLIPVisionConfig(
             hidden_size=16,
@@ -47,12 +47,13 @@ def save_tiny_svd(folder: Path, seed: int = 0) -> Path:
             patch_size=32,
         )
     )
+    extractor: Any = CLIPImageProcessor()
     StableVideoDiffusionPipeline(
         unet=unet,
         image_encoder=encoder.eval(),
         scheduler=svd_scheduler(),
         vae=vae,
-        feature_extractor=CLIPImageProcessor(),
+        feature_extractor=extractor,
     ).save_pretrained(folder)
     return folder
 

@@ -80,7 +80,7 @@ class DualAttention:
         self._settings, self._device = settings, device
         self._references: dict[tuple[str, tuple[int, int]], Reference] = {}  # used last: last
 
-    @cached_property
+    @property
     def facts(self) -> Facts:
         settings = self._settings
         at = settings.weights, settings.revision

@@ -6,9 +6,10 @@ Shapes: pictures R'G'B' float32 ``[B, 3, H, W]`` in [-1, 1], sides multiples of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -20,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.attention import DualUNet, Mix
-from colorize_core.engines.diffusion.compute import dtype_of, torch_device
+from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
 from colorize_core.engines.diffusion.dual_loop import DualLoop, Ladder
 from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
@@ -54,7 +55,7 @@ class DualNetworks:
         vae = _component(AutoencoderKL, folder, "vae", settings, place)
         unet = _component(UNet2DConditionModel, folder, "unet", settings, place)
         if settings.compile:
-            unet.compile()
+            _compile(unet)
         ladder = Ladder(settings.ddim_steps, settings.start_step, settings.exact_start)
         dual = DualUNet(unet, prompt, *mixes(settings))
         return cls(
@@ -103,6 +104,14 @@ def _component(
     if settings.channels_last:
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return network
+
+
+def _compile(unet: UNet2DConditionModel) -> None:
+    """Compile all layers but the attentions of the two last blocks, whose processors change at
+    every step: each change would compile them anew."""
+    blocks: Sequence[Any] = list(unet.up_blocks)
+    whole: Sequence[Any] = (*unet.down_blocks, unet.mid_block, *blocks[:-2])
+    compile_layers([*whole, *(layer for block in blocks[-2:] for layer in block.resnets)])
 
 
 def _empty_prompt(folder: Path, settings: DualAttentionSettings, place: torch.device) -> Tensor:

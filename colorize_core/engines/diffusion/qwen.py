@@ -54,7 +54,7 @@ class Qwen:
     def __init__(self, settings: QwenSettings, device: Device) -> None:
         self._settings, self._device = settings, device
 
-    @cached_property
+    @property
     def facts(self) -> Facts:
         settings = self._settings
         identity = weights.identity(settings.weights, settings.revision)

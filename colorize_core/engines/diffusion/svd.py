@@ -55,7 +55,7 @@ class Svd:
         where `strength` < 1 or `injection_source` is "flow"."""
         self._settings, self._device, self._carrier = settings, device, carrier
 
-    @cached_property
+    @property
     def facts(self) -> Facts:
         settings = self._settings
         identities = [weights.identity(settings.weights, settings.revision)]
