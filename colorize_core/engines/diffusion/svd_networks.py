@@ -36,14 +36,13 @@ from transformers.utils import logging as transformers_logging
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import motion, weights
 from colorize_core.engines.diffusion.bidirectional import Condition
-from colorize_core.engines.diffusion.compute import dtype_of, torch_device
+from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
 from colorize_core.engines.diffusion.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.injection import residual_layers
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.errors import WeightsMissing
 
 _CLIP_SIDE = 224
-_MOST_VARIANTS = 64  # of compiled code for one class of blocks
 
 _Network = TypeVar("_Network", bound=ModelMixin)
 
@@ -97,7 +96,7 @@ class Networks:
             vae.quant_conv.float()
         controlnet = _controlnet(settings, place)
         if settings.compile:
-            compile_blocks(unet)
+            compile_layers(compilable_blocks(unet))
         scheduler = EulerDiscreteScheduler.from_pretrained(
             folder, subfolder="scheduler", local_files_only=True
         )
@@ -192,17 +191,15 @@ def _controlnet(settings: SvdSettings, device: torch.device) -> SVDControlNet | 
     return _loaded(SVDControlNet, folder, settings, device)
 
 
-def compile_blocks(unet: UNetSpatioTemporalConditionModel) -> None:
-    """Compile the network's blocks one by one, all but that which features are injected in by a
-    hook: compiled code goes on as if a hook that came or went were not there or still there."""
-    torch._dynamo.config.recompile_limit = max(  # a class's blocks share it; they differ in width
-        _MOST_VARIANTS, torch._dynamo.config.recompile_limit
-    )
+def compilable_blocks(unet: UNetSpatioTemporalConditionModel) -> list[nn.Module]:
+    """All its blocks of layers but that which features are injected in by a hook."""
     hooked = set(residual_layers(unet))
-    for block in unet.modules():
-        known = isinstance(block, TransformerSpatioTemporalModel | SpatioTemporalResBlock)
-        if known and hooked.isdisjoint(block.modules()):
-            block.compile()
+    return [
+        block
+        for block in unet.modules()
+        if isinstance(block, TransformerSpatioTemporalModel | SpatioTemporalResBlock)
+        and hooked.isdisjoint(block.modules())
+    ]
 
 
 @contextmanager
