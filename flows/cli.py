@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 import traceback
@@ -283,6 +284,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code."""
+    if "--debug" not in arguments:  # the library's advice is not for who colorizes a film
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
         code = app(list(arguments) or ["--help"], standalone_mode=False)
     except Unfinished as unfinished:  # its summary is printed

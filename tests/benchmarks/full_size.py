@@ -48,7 +48,12 @@ _VAE_WIDTHS: Configuration = {"block_out_channels": (128, 256, 512, 512), "layer
 _DOWN: Configuration = {"down_block_types": ("DownEncoderBlock2D",) * 4}
 
 SD_UNET: Configuration = {"sample_size": 64, "cross_attention_dim": 768}
-SD_VAE: Configuration = {**_VAE_WIDTHS, **_DOWN, "up_block_types": ("UpDecoderBlock2D",) * 4, "sample_size": 512}
+SD_VAE: Configuration = {
+    **_VAE_WIDTHS,
+    **_DOWN,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+    "sample_size": 512,
+}
 SD_TEXT: Configuration = {
     "vocab_size": 49_408,
     "hidden_size": 768,
@@ -56,7 +61,11 @@ SD_TEXT: Configuration = {
     "num_hidden_layers": 12,
     "num_attention_heads": 12,
 }
-SVD_UNET: Configuration = {"num_attention_heads": (5, 10, 20, 20), "num_frames": 25, "sample_size": 96}
+SVD_UNET: Configuration = {
+    "num_attention_heads": (5, 10, 20, 20),
+    "num_frames": 25,
+    "sample_size": 96,
+}
 SVD_VAE: Configuration = {**_VAE_WIDTHS, **_DOWN, "sample_size": 768, "force_upcast": True}
 SVD_VISION: Configuration = {
     "hidden_size": 1280,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.attention import Mix
+from colorize_core.engines.diffusion.bounds import most_padded
 from colorize_core.engines.diffusion.dual_networks import mixes
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
@@ -22,7 +23,6 @@ KEPT_REFERENCES = 2
 _LATENT = 64  # pixels for one position of a latent
 _PICTURE = 12  # bytes a pixel, in float32
 _MULTIPLE = 64
-_WIDEST = 2.4  # aspect up to which padding is allowed for
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +114,12 @@ class Footprint:
 
     def memory(self, weight_bytes: int, pixel_budget: int) -> Memory:
         """The part's memory."""
-        factor = _padding(pixel_budget)
+        factor = most_padded(pixel_budget, _MULTIPLE) / pixel_budget
         once = KEPT_REFERENCES * self.reference_features + self.alone
         return Memory(
             fixed=weight_bytes + math.ceil(once * factor * pixel_budget),
             per_pixel=math.ceil(self.anchor * factor),
         )
-
-
-def _padding(pixels: int) -> float:
-    """Most that padding to multiples of 64 adds to a picture of `pixels`, as a factor."""
-    width, height = (pixels * _WIDEST) ** 0.5, (pixels / _WIDEST) ** 0.5
-    return (width + _MULTIPLE - 1) * (height + _MULTIPLE - 1) / pixels
 
 
 def _kept_of_input(mix: Mix) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
+from colorize_core.engines.diffusion.bounds import most_padded
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.qwen_lora import lora_bytes
 from colorize_core.engines.diffusion.settings import QwenSettings
@@ -23,8 +24,7 @@ _PROMPT = 1024  # tokens of a prompt and what the pipeline says around it, at mo
 _PICTURE = 210  # tokens of a picture in the prompt: 384 × 384 pixels over 28 × 28, and its name
 _SHOWN = 12  # bytes a pixel: a picture in float32, kept from first to last
 _DRAWN = 60  # bytes a pixel: what is made of the still after the networks
-_SIDE = 31  # pixels that padding adds to a side, at most
-_WIDEST = 2.4  # aspect up to which padding is allowed for
+_MULTIPLE = 32  # of padded sides
 _FEW_BITS = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}  # bytes a weight; 4 bit: a scale for 64 of them
 
 
@@ -119,7 +119,7 @@ class Footprint:
         """The part's memory. The largest phase is convex in the pixels, so a line through its
         values at none and at the budget is nowhere below it."""
         budget, pictures = settings.pixel_budget, 1 + settings.kindred
-        padding = _SIDE * math.sqrt(budget) * (_WIDEST**0.5 + _WIDEST**-0.5) + _SIDE**2
+        padding = most_padded(budget, _MULTIPLE) - budget
 
         def largest(pixels: int) -> float:
             shown = max(pixels, settings.condition_pixels) + padding

@@ -15,6 +15,7 @@ from typing import Any
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.bidirectional import Plan
+from colorize_core.engines.diffusion.bounds import most_padded
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.settings import SvdSettings
 
@@ -26,7 +27,6 @@ _LATENT = 64  # pixels for one position of a latent
 _LATENTS = 16  # bytes of one position: four channels, float32
 _PICTURES = 60  # bytes a pixel: five float32 pictures around the networks
 _MULTIPLE = 64
-_WIDEST = 2.4  # aspect up to which padding is allowed for
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ def memory(settings: SvdSettings) -> Memory:
     unless they have to go together."""
     frames, pixels = settings.max_frames, settings.pixel_budget
     least = footprint(settings, frames, together=settings.batching == "both")
-    per_pixel = math.ceil(least.frame * _padding(pixels))
+    per_pixel = math.ceil(least.frame * most_padded(pixels, _MULTIPLE) / pixels)
     return Memory(fixed=weight_bytes(settings), per_pixel=per_pixel, frames=frames)
 
 
@@ -168,9 +168,3 @@ def _controlnet_configuration(controlnet: str) -> Mapping[str, Any] | None:
 
 def _absolute(folder: str) -> Path:
     return Path(folder).expanduser().absolute()
-
-
-def _padding(pixels: int) -> float:
-    """Most that padding to multiples of 64 adds to a picture of `pixels`, as a factor."""
-    width, height = (pixels * _WIDEST) ** 0.5, (pixels / _WIDEST) ** 0.5
-    return (width + _MULTIPLE - 1) * (height + _MULTIPLE - 1) / pixels

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +29,6 @@ from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion 
 from diffusers.schedulers.scheduling_euler_discrete import EulerDiscreteScheduler
 from torch import nn
 from transformers import CLIPVisionModelWithProjection
-from transformers.utils import logging as transformers_logging
 
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import motion, weights
@@ -39,6 +36,7 @@ from colorize_core.engines.diffusion.bidirectional import Condition
 from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
 from colorize_core.engines.diffusion.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.injection import residual_layers
+from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.errors import WeightsMissing
 
@@ -167,7 +165,7 @@ def _loaded(
 def _image_encoder(
     folder: Path, settings: SvdSettings, device: torch.device
 ) -> CLIPVisionModelWithProjection:
-    with _no_progress_bars():
+    with no_progress_bars():
         network = CLIPVisionModelWithProjection.from_pretrained(
             folder,
             variant=weights.variant(folder.parent, folder.name, settings.precision),
@@ -200,14 +198,3 @@ def compilable_blocks(unet: UNetSpatioTemporalConditionModel) -> list[nn.Module]
         if isinstance(block, TransformerSpatioTemporalModel | SpatioTemporalResBlock)
         and hooked.isdisjoint(block.modules())
     ]
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
