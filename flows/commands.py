@@ -281,12 +281,12 @@ def train_controlnet(
 ) -> None:
     """Train a ControlNet and say where it is."""
     from colorize_core.engines.diffusion.licences import check_accepted, licences_of
-    from colorize_core.engines.diffusion.train_settings import TrainSettings
+    from colorize_core.engines.diffusion.training.settings import TrainSettings
 
     values = {"clips": clips, "output": output, "resume": resume}
     settings = assigned(TrainSettings, values, assignments)
     check_accepted([] if accept_licence else licences_of(["svd"]))
-    from colorize_core.engines.diffusion.train_controlnet import train
+    from colorize_core.engines.diffusion.training.train import train
 
     with Terminal() as terminal:
         result = train(settings, lambda done, total, _: terminal.progress("train", done, total))

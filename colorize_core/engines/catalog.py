@@ -34,7 +34,7 @@ def _needs_diffusion(part: str) -> None:
 
 def _qwen(config: RunConfig, device: Device) -> ReferenceMaker:
     _needs_diffusion("qwen")
-    from colorize_core.engines.diffusion.qwen import Qwen
+    from colorize_core.engines.diffusion.qwen.part import Qwen
 
     return Qwen(config.qwen, device)
 
@@ -47,7 +47,7 @@ def _match(config: RunConfig, device: Device) -> AnchorColorizer:
 
 def _dual_attention(config: RunConfig, device: Device) -> AnchorColorizer:
     _needs_diffusion("dual_attention")
-    from colorize_core.engines.diffusion.dual_attention import DualAttention
+    from colorize_core.engines.diffusion.dual_attention.part import DualAttention
 
     return DualAttention(config.dual_attention, device)
 
@@ -60,7 +60,7 @@ def _flow(config: RunConfig, device: Device) -> Interpolator:
 
 def _svd(config: RunConfig, device: Device) -> Interpolator:
     _needs_diffusion("svd")
-    from colorize_core.engines.diffusion.svd import Svd
+    from colorize_core.engines.diffusion.svd.part import Svd
 
     return Svd(config.svd, device, _flow(config, device))
 

@@ -24,7 +24,7 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
-from colorize_core.engines.diffusion.attention import (
+from colorize_core.engines.diffusion.dual_attention.attention import (
     DualUNet,
     InputFeatures,
     Mix,
@@ -33,9 +33,15 @@ from colorize_core.engines.diffusion.attention import (
     dual_attention,
     processors,
 )
-from colorize_core.engines.diffusion.dual_loop import DualLoop, Features, Ladder, adain, moved
-from colorize_core.engines.diffusion.dual_memory import KEPT_REFERENCES, Footprint
-from colorize_core.engines.diffusion.dual_networks import mixes
+from colorize_core.engines.diffusion.dual_attention.loop import (
+    DualLoop,
+    Features,
+    Ladder,
+    adain,
+    moved,
+)
+from colorize_core.engines.diffusion.dual_attention.memory import KEPT_REFERENCES, Footprint
+from colorize_core.engines.diffusion.dual_attention.networks import mixes
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 from tests.peak_tensors import peak_bytes
 

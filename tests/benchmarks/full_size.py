@@ -34,8 +34,8 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
-from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.qwen.processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
 from tests.tiny.qwen import save_tiny_qwen
 from tests.tiny.sd import save_tiny_sd
 from tests.tiny.svd import save_tiny_svd

@@ -30,7 +30,7 @@ import torch
 import transformers
 
 from colorize_core.engines.contract import CPU, ColourStill, Device
-from colorize_core.engines.diffusion.dual_attention import DualAttention
+from colorize_core.engines.diffusion.dual_attention.part import DualAttention
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 from tests.benchmarks.full_size import save_sd
 from tests.benchmarks.gpu_job import FULL, TINY, Job, grey_frames, picture, save_models

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from colorize_core.engines.contract import ColourStill, GreyFrame
-from colorize_core.engines.diffusion import qwen, svd_memory
-from colorize_core.engines.diffusion.attention import (
+from colorize_core.engines.diffusion.compute import dtype_of
+from colorize_core.engines.diffusion.dual_attention.attention import (
     DualUNet,
     InputFeatures,
     Mix,
@@ -23,15 +23,16 @@ from colorize_core.engines.diffusion.attention import (
     dual_attention,
     processors,
 )
-from colorize_core.engines.diffusion.compute import dtype_of
-from colorize_core.engines.diffusion.dual_attention import DualAttention
-from colorize_core.engines.diffusion.qwen import Qwen
+from colorize_core.engines.diffusion.dual_attention.part import DualAttention
+from colorize_core.engines.diffusion.qwen import part as qwen
+from colorize_core.engines.diffusion.qwen.part import Qwen
 from colorize_core.engines.diffusion.settings import (
     DualAttentionSettings,
     QwenSettings,
     SvdSettings,
 )
-from colorize_core.engines.diffusion.svd import Svd
+from colorize_core.engines.diffusion.svd import memory as svd_memory
+from colorize_core.engines.diffusion.svd.part import Svd
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.settings import FlowSettings
 from colorize_core.errors import ReferenceRejected

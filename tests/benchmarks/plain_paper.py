@@ -24,17 +24,14 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from colorize_core.engines.contract import F32
-from colorize_core.engines.diffusion import svd
-from colorize_core.engines.diffusion.attention import Mix
-from colorize_core.engines.diffusion.bidirectional import Network, Row
-from colorize_core.engines.diffusion.colour_statistics import (
+from colorize_core.engines.diffusion.dual_attention.attention import Mix
+from colorize_core.engines.diffusion.dual_attention.colour_statistics import (
     ColourStatistics,
     truncated,
     with_statistics,
 )
-from colorize_core.engines.diffusion.dual_loop import adain, moved
-from colorize_core.engines.diffusion.dual_networks import DualNetworks
-from colorize_core.engines.diffusion.injection import Injection, attention_layers, residual_layers
+from colorize_core.engines.diffusion.dual_attention.loop import adain, moved
+from colorize_core.engines.diffusion.dual_attention.networks import DualNetworks
 from colorize_core.engines.diffusion.pictures import (
     Padding,
     grey_to_network,
@@ -42,6 +39,13 @@ from colorize_core.engines.diffusion.pictures import (
     to_network,
 )
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
+from colorize_core.engines.diffusion.svd import part as svd
+from colorize_core.engines.diffusion.svd.bidirectional import Network, Row
+from colorize_core.engines.diffusion.svd.injection import (
+    Injection,
+    attention_layers,
+    residual_layers,
+)
 from colorize_core.engines.exemplar.raster import size_of
 from colorize_core.media.color import srgb_to_lab
 

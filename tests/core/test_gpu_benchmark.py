@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from colorize_core.engines.contract import CPU, ColourStill
-from colorize_core.engines.diffusion.attention import DualUNet
-from colorize_core.engines.diffusion.bidirectional import Plan
-from colorize_core.engines.diffusion.dual_attention import DualAttention
-from colorize_core.engines.diffusion.dual_loop import DualLoop
-from colorize_core.engines.diffusion.dual_networks import DualNetworks, mixes
+from colorize_core.engines.diffusion.dual_attention.attention import DualUNet
+from colorize_core.engines.diffusion.dual_attention.loop import DualLoop
+from colorize_core.engines.diffusion.dual_attention.networks import DualNetworks, mixes
+from colorize_core.engines.diffusion.dual_attention.part import DualAttention
 from colorize_core.engines.diffusion.published import PUBLISHED
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
-from colorize_core.engines.diffusion.svd import Passage, Segment
-from colorize_core.engines.diffusion.svd_networks import Networks
+from colorize_core.engines.diffusion.svd.bidirectional import Plan
+from colorize_core.engines.diffusion.svd.networks import Networks
+from colorize_core.engines.diffusion.svd.part import Passage, Segment
 from tests.benchmarks import full_size, gpu
 from tests.benchmarks.gpu_job import TINY, Job, grey_frames, picture, save_models
 from tests.benchmarks.gpu_rows import Meter, Results

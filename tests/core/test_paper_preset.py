@@ -25,6 +25,8 @@ from colorize_core.request import FilmRequest, check_request
 from tests.film import film_request, quiet
 from tests.tiny.paper import paper_settings
 
+pytestmark = pytest.mark.xdist_group("paper")  # the film is made once
+
 
 def paths_of(request: FilmRequest) -> FilmPaths:
     return FilmPaths(request.work, film_ids(request.work)[0])

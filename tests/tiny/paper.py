@@ -24,7 +24,7 @@ _SMALL = (
 
 def save_paper_models(folder: Path) -> Path:
     """Tiny random models in diffusers' format: folder/{qwen,sd,svd,controlnet}."""
-    from colorize_core.engines.diffusion.controlnet import SVDControlNet
+    from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
     from tests.tiny.qwen import save_tiny_qwen
     from tests.tiny.sd import save_tiny_sd
     from tests.tiny.svd import save_tiny_svd, tiny_svd_unet

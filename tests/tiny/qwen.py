@@ -21,7 +21,7 @@ from transformers import (
     Qwen2VLImageProcessorPil,
 )
 
-from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.qwen.processor import ImageOnlyProcessor
 from tests.tiny.text import byte_characters, write_tokenizer
 
 _LATENT_CHANNELS = 4

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from colorize_core import storage
-from colorize_core.engines.diffusion.clips import Clips
+from colorize_core.engines.diffusion.training.clips import Clips
 from colorize_core.errors import InputError
 from tests.media_factory import Film, colour_frames, truncate, write_film, write_sound
 

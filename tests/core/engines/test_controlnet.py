@@ -13,7 +13,7 @@ import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 from torch import nn
 
-from colorize_core.engines.diffusion.controlnet import SVDControlNet, residuals
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet, residuals
 from tests.tiny.svd import save_tiny_svd, tiny_svd_unet
 
 BATCH, FRAMES, HEIGHT, WIDTH = 2, 3, 8, 16  # of latents

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from colorize_core.engines.contract import CPU, Chroma, ColourStill, GreyFrame
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.attention import (
+from colorize_core.engines.diffusion.dual_attention.attention import (
     DualUNet,
     InputFeatures,
     Mix,
@@ -25,10 +25,10 @@ from colorize_core.engines.diffusion.attention import (
     dual_attention,
     processors,
 )
-from colorize_core.engines.diffusion.dual_attention import DualAttention
-from colorize_core.engines.diffusion.dual_loop import Ladder
-from colorize_core.engines.diffusion.dual_memory import Footprint, Widths
-from colorize_core.engines.diffusion.dual_networks import DualNetworks
+from colorize_core.engines.diffusion.dual_attention.loop import Ladder
+from colorize_core.engines.diffusion.dual_attention.memory import Footprint, Widths
+from colorize_core.engines.diffusion.dual_attention.networks import DualNetworks
+from colorize_core.engines.diffusion.dual_attention.part import DualAttention
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 from colorize_core.errors import WeightsMissing
 from colorize_core.media.color import srgb_to_lab

@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from colorize_core.engines.diffusion.attention import (
+from colorize_core.engines.diffusion.dual_attention.attention import (
     DualUNet,
     Halves,
     InputFeatures,
@@ -32,13 +32,19 @@ from colorize_core.engines.diffusion.attention import (
     joined,
     processors,
 )
-from colorize_core.engines.diffusion.colour_statistics import (
+from colorize_core.engines.diffusion.dual_attention.colour_statistics import (
     ColourStatistics,
     matched,
     truncated,
     with_statistics,
 )
-from colorize_core.engines.diffusion.dual_loop import ALPHA_BAR, DualLoop, Ladder, adain, moved
+from colorize_core.engines.diffusion.dual_attention.loop import (
+    ALPHA_BAR,
+    DualLoop,
+    Ladder,
+    adain,
+    moved,
+)
 
 ROOT = Path(os.environ.get("KINECOLOR_GOLDEN") or Path(__file__).parents[4] / "shared" / "golden")
 ATTENTION, LOOP = "attention/attention.safetensors", "unet_loop/unet_loop.safetensors"

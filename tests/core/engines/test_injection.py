@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 
-from colorize_core.engines.diffusion.injection import (
+from colorize_core.engines.diffusion.svd.injection import (
     Injection,
     attention_layers,
     injected,

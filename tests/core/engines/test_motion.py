@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from colorize_core.engines.contract import CPU, F32
-from colorize_core.engines.diffusion.motion import (
+from colorize_core.engines.diffusion.svd.motion import (
     DisFlow,
     UniMatchFlow,
     edges,

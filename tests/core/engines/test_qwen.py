@@ -19,12 +19,12 @@ from pydantic import ValidationError
 
 from colorize_core.engines.contract import CPU, ColourStill, Device, GreyFrame
 from colorize_core.engines.diffusion.pictures import grey_to_network, to_bytes
-from colorize_core.engines.diffusion.qwen import Qwen
-from colorize_core.engines.diffusion.qwen_lora import lora_bytes, lora_identity
-from colorize_core.engines.diffusion.qwen_memory import Footprint, Sizes, weight_bytes
-from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.qwen.lora import lora_bytes, lora_identity
+from colorize_core.engines.diffusion.qwen.memory import Footprint, Sizes, weight_bytes
+from colorize_core.engines.diffusion.qwen.part import Qwen
+from colorize_core.engines.diffusion.qwen.processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.qwen.structure import likeness
 from colorize_core.engines.diffusion.settings import QwenSettings
-from colorize_core.engines.diffusion.structure import likeness
 from colorize_core.errors import ReferenceRejected, SettingError, WeightsMissing
 from colorize_core.media.color import srgb_to_lab
 from colorize_core.references.stills import as_png, still_of

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from skimage import data
 
 from colorize_core.engines.contract import F32
+from colorize_core.engines.diffusion.qwen.structure import likeness
 from colorize_core.engines.diffusion.settings import QwenSettings
-from colorize_core.engines.diffusion.structure import likeness
 from colorize_core.media.color import srgb_to_lab
 
 U8 = NDArray[np.uint8]

@@ -18,8 +18,9 @@ from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion 
 )
 
 from colorize_core.engines.contract import CPU, F32, Chroma, Device, GreyFrame
-from colorize_core.engines.diffusion import svd_memory
-from colorize_core.engines.diffusion.bidirectional import (
+from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd import memory as svd_memory
+from colorize_core.engines.diffusion.svd.bidirectional import (
     Condition,
     Controls,
     Direction,
@@ -30,11 +31,10 @@ from colorize_core.engines.diffusion.bidirectional import (
     denoise,
     invert,
 )
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
-from colorize_core.engines.diffusion.euler import Schedule, scaled, step
-from colorize_core.engines.diffusion.settings import SvdSettings
-from colorize_core.engines.diffusion.svd import Passage, Segment, Svd, pinned
-from colorize_core.engines.diffusion.svd_networks import Networks
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.svd.euler import Schedule, scaled, step
+from colorize_core.engines.diffusion.svd.networks import Networks
+from colorize_core.engines.diffusion.svd.part import Passage, Segment, Svd, pinned
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.settings import FlowSettings
 from colorize_core.errors import EngineFailed, SettingError, WeightsMissing

@@ -13,11 +13,11 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
-from colorize_core.engines.diffusion.motion import DisFlow, edges, flow_pictures
-from colorize_core.engines.diffusion.train_controlnet import Trainer, TrainResult, train
-from colorize_core.engines.diffusion.train_examples import Draw
-from colorize_core.engines.diffusion.train_settings import TrainSettings
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.svd.motion import DisFlow, edges, flow_pictures
+from colorize_core.engines.diffusion.training.examples import Draw
+from colorize_core.engines.diffusion.training.settings import TrainSettings
+from colorize_core.engines.diffusion.training.train import Trainer, TrainResult, train
 from colorize_core.errors import InputError, SettingError
 from colorize_core.media.color import lstar_from_grey
 from tests.media_factory import Film, write_film

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorize_core.engines.diffusion.attention import (
+from colorize_core.engines.diffusion.dual_attention.attention import (
     DualUNet,
     InputFeatures,
     Mix,

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 
 from colorize_core.engines.contract import F32
-from colorize_core.engines.diffusion.bidirectional import Controls
-from colorize_core.engines.diffusion.clips import U8, Clips
-from colorize_core.engines.diffusion.motion import FlowModel, edges, flow_pictures
 from colorize_core.engines.diffusion.pictures import Padding
-from colorize_core.engines.diffusion.train_settings import TrainSettings
+from colorize_core.engines.diffusion.svd.bidirectional import Controls
+from colorize_core.engines.diffusion.svd.motion import FlowModel, edges, flow_pictures
+from colorize_core.engines.diffusion.training.clips import U8, Clips
+from colorize_core.engines.diffusion.training.settings import TrainSettings
 from colorize_core.media.color import lstar_from_grey
 
 EVALUATED = 4  # examples, at noise levels that share the distribution's quarters

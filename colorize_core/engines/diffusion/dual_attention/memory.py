@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.attention import Mix
 from colorize_core.engines.diffusion.bounds import most_padded
-from colorize_core.engines.diffusion.dual_networks import mixes
+from colorize_core.engines.diffusion.dual_attention.attention import Mix
+from colorize_core.engines.diffusion.dual_attention.networks import mixes
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 

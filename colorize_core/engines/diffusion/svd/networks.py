@@ -31,13 +31,14 @@ from torch import nn
 from transformers import CLIPVisionModelWithProjection
 
 from colorize_core.engines.contract import Device
-from colorize_core.engines.diffusion import motion, weights
-from colorize_core.engines.diffusion.bidirectional import Condition
+from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
-from colorize_core.engines.diffusion.injection import residual_layers
 from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd import motion
+from colorize_core.engines.diffusion.svd.bidirectional import Condition
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.svd.injection import residual_layers
 from colorize_core.errors import WeightsMissing
 
 _CLIP_SIDE = 224

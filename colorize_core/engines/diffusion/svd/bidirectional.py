@@ -22,8 +22,9 @@ from itertools import pairwise
 import torch
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
 
-from colorize_core.engines.diffusion.controlnet import SVDControlNet, residuals
-from colorize_core.engines.diffusion.euler import (
+from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet, residuals
+from colorize_core.engines.diffusion.svd.euler import (
     Schedule,
     raised,
     renoised,
@@ -31,8 +32,7 @@ from colorize_core.engines.diffusion.euler import (
     step,
     timestep,
 )
-from colorize_core.engines.diffusion.injection import Injection, injected
-from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd.injection import Injection, injected
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,8 +1,8 @@
 """Part `dual_attention`: anchors from a reference, by Stable Diffusion 1.4 without training.
 
 Kimura and Yanai, section 3.2, after Kosugi 2025 (arXiv 2505.15812). The attention is in
-`attention.py`, inversion and guided sampling in `dual_loop.py`, the 8-bit colour statistics in
-`colour_statistics.py`, the networks in `dual_networks.py`; here are references, batches, passes.
+`attention.py`, inversion and guided sampling in `loop.py`, the 8-bit colour statistics in
+`colour_statistics.py`, the networks in `networks.py`; here are references, batches, passes.
 
 Shapes: B anchors of one batch; H, W height and width of frames; pictures R'G'B' float32
 ``[B, 3, H, W]`` in [-1, 1]; z latents ``[B, 4, h, w]`` of padded pictures, h and w an eighth.
@@ -29,16 +29,19 @@ from colorize_core.engines.contract import (
     GreyFrame,
 )
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.attention import InputFeatures, ReferenceFeatures
-from colorize_core.engines.diffusion.colour_statistics import (
+from colorize_core.engines.diffusion.dual_attention.attention import (
+    InputFeatures,
+    ReferenceFeatures,
+)
+from colorize_core.engines.diffusion.dual_attention.colour_statistics import (
     Bytes,
     ColourStatistics,
     truncated,
     with_statistics,
 )
-from colorize_core.engines.diffusion.dual_loop import Features, adain
-from colorize_core.engines.diffusion.dual_memory import KEPT_REFERENCES, Footprint
-from colorize_core.engines.diffusion.dual_networks import DualNetworks
+from colorize_core.engines.diffusion.dual_attention.loop import Features, adain
+from colorize_core.engines.diffusion.dual_attention.memory import KEPT_REFERENCES, Footprint
+from colorize_core.engines.diffusion.dual_attention.networks import DualNetworks
 from colorize_core.engines.diffusion.pictures import (
     Padding,
     grey_to_network,

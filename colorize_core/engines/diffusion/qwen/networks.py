@@ -22,8 +22,8 @@ from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.compute import dtype_of, torch_device
 from colorize_core.engines.diffusion.quiet import no_progress_bars
-from colorize_core.engines.diffusion.qwen_lora import lora_file
-from colorize_core.engines.diffusion.qwen_processor import ImageOnlyProcessor
+from colorize_core.engines.diffusion.qwen.lora import lora_file
+from colorize_core.engines.diffusion.qwen.processor import ImageOnlyProcessor
 from colorize_core.engines.diffusion.settings import QwenSettings
 from colorize_core.errors import SettingError, WeightsMissing
 

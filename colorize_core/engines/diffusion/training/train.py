@@ -24,8 +24,7 @@ from accelerate import Accelerator
 
 from colorize_core.ahead import ahead
 from colorize_core.engines.contract import Device
-from colorize_core.engines.diffusion import train_output
-from colorize_core.engines.diffusion.bidirectional import (
+from colorize_core.engines.diffusion.svd.bidirectional import (
     Controls,
     Direction,
     Network,
@@ -33,14 +32,15 @@ from colorize_core.engines.diffusion.bidirectional import (
     Row,
     denoise,
 )
-from colorize_core.engines.diffusion.clips import Clips
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
-from colorize_core.engines.diffusion.euler import Schedule, denoised
-from colorize_core.engines.diffusion.motion import flow_model
-from colorize_core.engines.diffusion.svd_networks import Networks
-from colorize_core.engines.diffusion.train_examples import EVALUATED, Draw, Example, Examples
-from colorize_core.engines.diffusion.train_output import CONTROLNET, Record
-from colorize_core.engines.diffusion.train_settings import TrainSettings
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.svd.euler import Schedule, denoised
+from colorize_core.engines.diffusion.svd.motion import flow_model
+from colorize_core.engines.diffusion.svd.networks import Networks
+from colorize_core.engines.diffusion.training import output as train_output
+from colorize_core.engines.diffusion.training.clips import Clips
+from colorize_core.engines.diffusion.training.examples import EVALUATED, Draw, Example, Examples
+from colorize_core.engines.diffusion.training.output import CONTROLNET, Record
+from colorize_core.engines.diffusion.training.settings import TrainSettings
 from colorize_core.errors import EngineFailed, InputError
 
 Progress = Callable[[int, int, float], None]

@@ -14,10 +14,10 @@ from typing import Any
 
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.bidirectional import Plan
 from colorize_core.engines.diffusion.bounds import most_padded
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd.bidirectional import Plan
 
 # What the formulas need of the published configuration (stable-video-diffusion-img2vid-xt).
 _UNET: Mapping[str, Any] = {"block_out_channels": (320, 640, 1280, 1280), "layers_per_block": 2}

@@ -16,7 +16,7 @@ from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.bounds import most_padded
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
-from colorize_core.engines.diffusion.qwen_lora import lora_bytes
+from colorize_core.engines.diffusion.qwen.lora import lora_bytes
 from colorize_core.engines.diffusion.settings import QwenSettings
 
 _TOKEN = 256  # pixels for one token of the transformer

@@ -1,7 +1,7 @@
 """Part `svd`: the frames between two anchors, by bidirectional Stable Video Diffusion.
 
 Kimura and Yanai, section 3.3. Anchors become pictures (L* of the film, the given a*b*), pictures
-become conditions (`svd_networks.py`), latents between them are sampled (`bidirectional.py`, with
+become conditions (`networks.py`), latents between them are sampled (`bidirectional.py`, with
 `euler.py` and `injection.py`), and of the decoded pictures a*b* are kept: the film's own L* is put
 back where all parts' colours are merged.
 
@@ -23,8 +23,12 @@ import numpy as np
 import torch
 
 from colorize_core.engines.contract import F32, Chroma, Device, Facts, GreyFrame, Interpolator
-from colorize_core.engines.diffusion import motion, svd_memory, weights
-from colorize_core.engines.diffusion.bidirectional import (
+from colorize_core.engines.diffusion import weights
+from colorize_core.engines.diffusion.pictures import Padding, from_network, to_network
+from colorize_core.engines.diffusion.settings import SvdSettings
+from colorize_core.engines.diffusion.svd import memory as svd_memory
+from colorize_core.engines.diffusion.svd import motion
+from colorize_core.engines.diffusion.svd.bidirectional import (
     Condition,
     Controls,
     Direction,
@@ -35,10 +39,8 @@ from colorize_core.engines.diffusion.bidirectional import (
     denoise,
     invert,
 )
-from colorize_core.engines.diffusion.euler import Schedule
-from colorize_core.engines.diffusion.pictures import Padding, from_network, to_network
-from colorize_core.engines.diffusion.settings import SvdSettings
-from colorize_core.engines.diffusion.svd_networks import Networks
+from colorize_core.engines.diffusion.svd.euler import Schedule
+from colorize_core.engines.diffusion.svd.networks import Networks
 from colorize_core.engines.exemplar.raster import size_of
 from colorize_core.errors import EngineFailed
 

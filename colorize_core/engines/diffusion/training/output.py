@@ -27,10 +27,10 @@ from diffusers.utils import logging
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from colorize_core.engines.diffusion.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.pictures import to_bytes
-from colorize_core.engines.diffusion.train_examples import Example
-from colorize_core.engines.diffusion.train_settings import TrainSettings
+from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
+from colorize_core.engines.diffusion.training.examples import Example
+from colorize_core.engines.diffusion.training.settings import TrainSettings
 from colorize_core.errors import InputError, SettingError
 
 CONTROLNET = "controlnet"

@@ -28,11 +28,11 @@ from colorize_core.engines.diffusion.pictures import (
     to_bytes,
     to_network,
 )
-from colorize_core.engines.diffusion.qwen_lora import lora_identity
-from colorize_core.engines.diffusion.qwen_memory import Footprint
-from colorize_core.engines.diffusion.qwen_networks import load
+from colorize_core.engines.diffusion.qwen.lora import lora_identity
+from colorize_core.engines.diffusion.qwen.memory import Footprint
+from colorize_core.engines.diffusion.qwen.networks import load
+from colorize_core.engines.diffusion.qwen.structure import likeness
 from colorize_core.engines.diffusion.settings import QwenSettings
-from colorize_core.engines.diffusion.structure import likeness
 from colorize_core.engines.exemplar.raster import size_of
 from colorize_core.errors import ReferenceRejected
 from colorize_core.references.stills import has_colour, still_of

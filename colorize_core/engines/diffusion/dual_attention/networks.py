@@ -20,9 +20,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.attention import DualUNet, Mix
 from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
-from colorize_core.engines.diffusion.dual_loop import DualLoop, Ladder
+from colorize_core.engines.diffusion.dual_attention.attention import DualUNet, Mix
+from colorize_core.engines.diffusion.dual_attention.loop import DualLoop, Ladder
 from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 
