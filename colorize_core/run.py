@@ -9,20 +9,19 @@ import importlib.metadata
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from colorize_core import storage
 from colorize_core.colorize import describe_colours
+from colorize_core.dispatch import Item, each_done
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.diffusion.licences import licences
-from colorize_core.errors import KinecolorError, ObjectDamaged, Retry, Unfinished, as_text
+from colorize_core.errors import ObjectDamaged, Unfinished, as_text
 from colorize_core.film import Film
+from colorize_core.made_stills import make_stills, remove_damaged
 from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.plan import Segment
-from colorize_core.references.stills import is_whole_png
 from colorize_core.request import FilmRequest
 from colorize_core.rows import (
     failed_segment,
@@ -44,10 +43,7 @@ from colorize_core.work import (
     SegmentItem,
     StillRef,
     Stored,
-    WorkItem,
 )
-
-Item = TypeVar("Item", bound=WorkItem)
 
 
 class FilmRun:
@@ -105,7 +101,7 @@ class FilmRun:
             str(each) for each in licences(config) if request.accept_licence
         )
         self.weights = set(self.previous.weights) if self.previous else set[str]()
-        self._failed_stills: dict[str, Exception] = {}
+        self._failed_stills: Mapping[str, Exception] = {}
         self.ledger.begin(
             film_row(self, "running"),
             [shot_row(self, work, "pending") for work in self.shots],
@@ -130,45 +126,19 @@ class FilmRun:
     # -- stills ------------------------------------------------------------------------------
 
     def make_references(self) -> None:
-        """Make the stills that are missing: first those that need no other, then those that do.
-
-        A still that could not be made fails its shot, and the shots whose stills need it.
+        """Make the stills that are missing. One that could not be made fails its shot.
 
         Raises:
             CancelledError: the pool was closed.
         """
         planned = [work.choice.making for work in self.shots if work.choice.making]
-        missing = [item for item in planned if not self._is_still(item.output)]
-        done = len(planned) - len(missing)
-        for later in (False, True):
-            items = []
-            for item in missing:
-                if bool(item.kindred) != later:
-                    continue
-                if lost := [self._failed_stills.get(still.uri) for still in item.kindred]:
-                    error = next((each for each in lost if each), None)
-                    if error:
-                        self._failed_stills[item.output] = error
-                        continue
-                items.append(item)
-            for item, ended in self._each_done(items):
-                if isinstance(ended, Exception):
-                    self._failed_stills[item.output] = ended
-                done += 1
-                self._progress("make-references", done, len(planned))
+        self.warnings += remove_damaged(planned)
+        self._failed_stills = make_stills(planned, self._each_done, self.stage("make-references"))
         self.pool.release("reference")
 
     def stills_of(self, work: ShotWork) -> tuple[StillRef, ...]:
         """The stills of a shot that are there."""
         return tuple(each for each in work.choice.stills if each.uri not in self._failed_stills)
-
-    def _is_still(self, uri: str) -> bool:
-        if not storage.exists(uri):
-            return False
-        if is_whole_png(storage.read(uri)):
-            return True
-        self._remake(uri)
-        return False
 
     # -- one shot ----------------------------------------------------------------------------
 
@@ -318,28 +288,13 @@ class FilmRun:
         return Stored(uri, digest, size, frames, 1.0)
 
     def _each_done(self, items: Sequence[Item]) -> Iterator[tuple[Item, Outcome | Exception]]:
-        """Each item with its outcome or its error, as they end. What a part got wrong is tried
-        once more before it counts."""
-        longest_first = sorted(items, key=lambda item: -item.frames)  # so that the tail is short
-        futures = {self.pool.submit(item): item for item in longest_first}
-        tried: set[str] = set()
-        while futures:
-            for done in wait(futures, return_when=FIRST_COMPLETED).done:
-                item = futures.pop(done)
-                error = done.exception()
-                if error is None:
-                    outcome = done.result()
-                    if outcome.weights:
-                        self.weights.add(outcome.weights)
-                    self.timings.add_outcome(item, outcome, self.facts)
-                    yield item, outcome
-                elif not isinstance(error, Exception):
-                    raise error
-                elif _may_pass(error) and str(item) not in tried:
-                    tried.add(str(item))
-                    futures[self.pool.submit(item)] = item
-                else:
-                    yield item, error
+        """Each item with its outcome or its error, as they end; what it took is noted."""
+        for item, ended in each_done(self.pool, items):
+            if isinstance(ended, Outcome):
+                if ended.weights:
+                    self.weights.add(ended.weights)
+                self.timings.add_outcome(item, ended, self.facts)
+            yield item, ended
 
     def _advance(self, stage: str, frames: int) -> None:
         with self._lock:
@@ -367,8 +322,3 @@ class FilmRun:
                 + "; ".join(failed[:10] or [row.note for row in lost[:10]]),
                 "Run the same command again: only what failed is done again.",
             )
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same item may do better at a second try. A worker's death was retried already."""
-    return not isinstance(error, KinecolorError) or error.retry is Retry.ALONE
