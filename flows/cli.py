@@ -152,9 +152,9 @@ def estimate(
     as_json: Json = False,
 ) -> None:
     """Say what colorizing a film takes, before anything runs but the scan for its shots."""
-    from flows import commands
+    from flows import commands, model_commands
 
-    commands.estimate(
+    model_commands.estimate(
         commands.film_request(
             source=source,
             output=None,
@@ -236,9 +236,9 @@ def fetch_weights(
     as_json: Json = False,
 ) -> None:
     """Download the weights of engine parts beforehand: runs never do."""
-    from flows import commands
+    from flows import model_commands
 
-    commands.fetch_weights(
+    model_commands.fetch_weights(
         parts or (), preset, set_ or (), accept_licence=accept_licence, as_json=as_json
     )
 
@@ -262,9 +262,9 @@ def train_controlnet(
     as_json: Json = False,
 ) -> None:
     """Train the ControlNet of part svd on colour videos of one's own (docs/training.md)."""
-    from flows import commands
+    from flows import model_commands
 
-    commands.train_controlnet(
+    model_commands.train_controlnet(
         clips, output, set_ or (), resume=resume, accept_licence=accept_licence, as_json=as_json
     )
 

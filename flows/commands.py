@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from colorize_core import storage
-from colorize_core.config import assigned, load_config
-from colorize_core.errors import ClusterUnavailable, DeviceMissing, Unfinished
+from colorize_core.config import load_config
+from colorize_core.errors import ClusterUnavailable, Unfinished
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
 from colorize_core.summary import RunSummary
-from flows.say_estimate import say_estimate
 from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
@@ -130,45 +129,6 @@ def _say_summary(summary: RunSummary) -> None:
     terminal.say(f"Report:     {summary.report}")
 
 
-def estimate(request: FilmRequest, where: Where, *, as_json: bool) -> None:
-    """Scan a film and say what colorizing it takes, on this machine or on a cluster.
-
-    Raises:
-        SourceError: the source cannot be colorized as it is.
-    """
-    from colorize_core.engines.catalog import PartFacts
-    from colorize_core.estimate import estimate as estimate_film
-    from colorize_core.film import open_film
-    from colorize_core.placement import local_resources, place
-    from colorize_core.shots.shot_list import read_csv
-    from colorize_core.timings import Timings
-
-    terminal = Terminal()
-    facts = PartFacts.of(request.config)
-    if where.ray:
-        from tasks.cluster import resources
-
-        there = resources(request.config, where.ray)
-    else:
-        there = local_resources(request.config)
-    try:
-        groups, missing = place(facts, there, where.device, where.workers), ""
-    except DeviceMissing as error:
-        groups, missing = (), str(error)
-    with Terminal() as watched:
-        film = open_film(request, watched.progress)
-    shots_csv = storage.read(request.shots or film.paths.shots_csv)
-    shots = read_csv(shots_csv, len(film.timeline))
-    timings = Timings.load(request.work)
-    found = estimate_film(film, shots, request, facts, timings, groups, there.gpu_name)
-    if as_json:
-        typer.echo(found.model_dump_json())
-    else:
-        say_estimate(found)
-    if missing:
-        terminal.say(f"Not to be run here: {missing}")
-
-
 def shots(source: str, output: str | None, *, accept_damage: bool) -> None:
     """Find a film's shots; write or print the list."""
     from colorize_core.film import find_shots
@@ -250,58 +210,6 @@ def _say_verification(found: Verification) -> None:
         typer.echo(f"{name + ':':<24}{value}")
     for text in (*found.notes, *found.problems):
         typer.echo(f"- {text}")
-
-
-def fetch_weights(
-    parts: Sequence[str],
-    preset: str,
-    assignments: Sequence[str],
-    *,
-    accept_licence: bool,
-    as_json: bool,
-) -> None:
-    """Bring the weights of parts to this machine; say where they are."""
-    from colorize_core.engines.diffusion.fetch import fetch
-
-    say = Terminal().say
-    fetched = fetch(parts, load_config(preset, assignments), accept_licence, say)
-    if as_json:
-        found = [{**dataclasses.asdict(each), "folder": str(each.folder)} for each in fetched]
-        typer.echo(json.dumps({"weights": found}))
-
-
-def train_controlnet(
-    clips: str,
-    output: str,
-    assignments: Sequence[str],
-    *,
-    resume: bool,
-    accept_licence: bool,
-    as_json: bool,
-) -> None:
-    """Train a ControlNet and say where it is."""
-    from colorize_core.engines.diffusion.licences import check_accepted, licences_of
-    from colorize_core.engines.diffusion.training.settings import TrainSettings
-
-    values = {"clips": clips, "output": output, "resume": resume}
-    settings = assigned(TrainSettings, values, assignments)
-    check_accepted([] if accept_licence else licences_of(["svd"]))
-    from colorize_core.engines.diffusion.training.train import train
-
-    with Terminal() as terminal:
-        result = train(settings, lambda done, total, _: terminal.progress("train", done, total))
-    if as_json:
-        typer.echo(json.dumps({**dataclasses.asdict(result), "controlnet": str(result.controlnet)}))
-        return
-    terminal = Terminal()
-    for video, reason in result.skipped.items():
-        terminal.say(f"Left out: {video}: {reason}")
-    first, last = min(result.losses), max(result.losses)
-    terminal.say(
-        f"Loss on fixed examples: {result.losses[first]:.4f} at step {first}, "
-        f"{result.losses[last]:.4f} at step {last}."
-    )
-    terminal.say(f"Use it with --set svd.controlnet={result.controlnet}")
 
 
 def demo(folder: Path, where: Where) -> None:
