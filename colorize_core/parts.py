@@ -80,15 +80,18 @@ def peak_memory_bytes(stage: Stage) -> int:
 
 
 def weights_record(stage: Stage) -> str:
-    """The weights of the stage's part with their digest; empty: it has none."""
+    """The weights of the stage's part with their digest, and what is added to them (a ControlNet, a
+    LoRA); empty: it has none."""
     loaded = _loaded.get(stage)
     if loaded is None or not loaded.part.facts.weights:
         return ""
     from colorize_core.engines.diffusion import weights
 
-    name = loaded.part.facts.name
-    settings = getattr(loaded.config, name)
-    return weights.record(settings.weights, settings.revision, name, settings.precision)
+    facts = loaded.part.facts
+    settings = getattr(loaded.config, facts.name)
+    line = weights.record(settings.weights, settings.revision, facts.name, settings.precision)
+    _, plus, added = facts.weights.partition("+")
+    return f"{line} {plus}{added}".rstrip()
 
 
 def _part(stage: Stage, config: RunConfig, make: Callable[[RunConfig, Device], Any]) -> Any:

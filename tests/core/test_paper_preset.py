@@ -68,6 +68,7 @@ def test_the_manifest_names_parts_weights_and_the_accepted_licence(published: Fi
     (film,) = latest(paths, FilmRow).rows
     assert [line.split()[0] for line in film.weights] == ["dual_attention", "qwen", "svd"]
     assert all("sha256:" in line for line in film.weights)
+    assert film.weights[2].count("sha256:") == 2, "the ControlNet's, too"
     assert len(film.accepted_licences) == 1 and "Stab" in film.accepted_licences[0]
 
 
