@@ -205,8 +205,8 @@ class FilmRow(Row):
     config_digest: str = Field(description="Digest of the run configuration.")
     weights: tuple[str, ...] = Field(
         default=(),
-        description="Weights that made its colours: part, id and revision or folder, sha256; + what "
-        "was added to them, a ControlNet or a LoRA.",
+        description="Weights that made its colours: part, id and revision or folder, sha256; + "
+        "what was added to them, a ControlNet or a LoRA.",
     )
     accepted_licences: tuple[str, ...] = Field(
         default=(), description="Licences of weights that the run's owner accepted."
