@@ -34,15 +34,6 @@ def footage() -> Path:
 
 
 @pytest.fixture(scope="session")
-def golden() -> Path:
-    """The folder of the reference implementation's inputs and outputs, not in the repository."""
-    folder = _folder("KINECOLOR_GOLDEN", "golden")
-    if not folder.is_dir():
-        pytest.skip(f"no golden data at {folder} (KINECOLOR_GOLDEN names another folder)")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def paper_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny random models of the classes that the preset `paper` loads (tests/tiny/paper.py)."""
     from tests.tiny.paper import save_paper_models
