@@ -72,6 +72,12 @@ def place(
             "Run on a machine or cluster with one, use --preset exemplar, or ask for the CPU with "
             "--device cpu (very slow with published weights).",
         )
+    if not resources.gpu_bytes:
+        raise DeviceMissing(
+            "There is a GPU here that torch cannot see.",
+            "Check the driver, and that torch is a CUDA build (python -c 'import torch; "
+            "print(torch.version.cuda)'), on every machine with a GPU.",
+        )
     groups = []
     if "reference" in on_gpu:
         groups.append(_on_gpus(("reference",), [on_gpu.pop("reference")], resources, workers))

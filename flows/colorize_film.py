@@ -9,7 +9,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
-from tasks import stages
+from tasks import observe, stages
 from tasks.cluster import check_cluster, worker_pool
 
 SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough to keep it busy
@@ -44,7 +44,8 @@ def colorize_film(
     check_request(request)
     check_cluster(ray_address)
     film = stages.ingest(request)
-    with worker_pool(request.config, ray_address, workers, device) as pool:
+    progress = observe.StageProgress(film.paths.film)
+    with worker_pool(request.config, ray_address, workers, device, progress) as pool:
         run = stages.plan(film, request, pool)
         if any(work.choice.making for work in run.shots):
             stages.make_references(run)

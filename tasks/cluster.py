@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from colorize_core.config import RunConfig
@@ -23,6 +24,7 @@ from colorize_core.placement import (
     memory_here,
     place,
 )
+from colorize_core.work import Progress
 from tasks.groups import GroupedPool
 
 if TYPE_CHECKING:
@@ -59,7 +61,11 @@ def check_cluster(address: str | None) -> None:
 
 @contextmanager
 def worker_pool(
-    config: RunConfig, address: str | None, workers: int | None, device: DeviceKind = "auto"
+    config: RunConfig,
+    address: str | None,
+    workers: int | None,
+    device: DeviceKind = "auto",
+    progress: Progress = lambda stage, done, total: None,
 ) -> Iterator[GroupedPool]:
     """Workers for a run on the cluster at `address` (``RAY_ADDRESS`` where None), or on a private
     Ray of this machine where neither is given. `workers`: how many of a kind at most (None: one
@@ -73,7 +79,7 @@ def worker_pool(
     with _joined(address):
         facts = PartFacts.of(config)
         groups = place(facts, _resources(config, facts), device, workers)
-        pool = GroupedPool(groups, start_group)
+        pool = GroupedPool(groups, partial(start_group, progress=progress))
         try:
             pool.open("finish")
             yield pool
@@ -107,8 +113,9 @@ def _joined(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def start_group(group: Group) -> RayPool:
-    """A pool of the group's workers, ready; Ray is joined."""
+def start_group(group: Group, progress: Progress = lambda stage, done, total: None) -> RayPool:
+    """A pool of the group's workers, ready; Ray is joined. `progress` hears of it where that takes
+    long."""
     from tasks.pool import RayPool
     from tasks.worker import Worker
 
@@ -119,7 +126,7 @@ def start_group(group: Group) -> RayPool:
         start_worker=lambda: actor.remote(group.device),
         sticky=group.takes_turns,
     )
-    pool.wait_ready()
+    pool.wait_ready(partial(progress, "workers"))
     return pool
 
 

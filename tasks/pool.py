@@ -40,6 +40,9 @@ DEATHS = (
 )
 
 
+PATIENCE_S = 10.0  # that workers take to start on an idle cluster, and more
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     item: WorkItem
@@ -95,9 +98,17 @@ class RayPool:
         self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
         self._thread.start()
 
-    def wait_ready(self) -> None:
-        """Return once every worker's process is up."""
-        ray.get([seat.actor.ready.remote() for seat in self._seats])
+    def wait_ready(self, progress: Callable[[int, int], None] = lambda _, __: None) -> None:
+        """Return once every worker's process is up. On a busy cluster that may take as long as
+        other films do: `progress` is then told now and then how many of how many there are."""
+        waiting = [seat.actor.ready.remote() for seat in self._seats]
+        total, said = len(waiting), False
+        while waiting:
+            up, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=PATIENCE_S)
+            ray.get(up)
+            if waiting or said:
+                said = True
+                progress(total - len(waiting), total)
 
     def submit(self, item: WorkItem) -> Future[Outcome]:
         job = _Job(item, Future())

@@ -84,6 +84,11 @@ def test_without_a_gpu_it_says_so_and_does_not_fall_back() -> None:
         place(paper(), Resources(16, 128 * GIB), "auto", None)
 
 
+def test_a_gpu_that_torch_cannot_see_is_no_gpu() -> None:
+    with pytest.raises(DeviceMissing, match="torch cannot see"):
+        place(paper(), Resources(8, 32 * GIB, gpus=1), "auto", None)
+
+
 def test_a_gpu_that_is_too_small_is_named() -> None:
     with pytest.raises(DeviceMissing, match=r"r needs 40\.0 GiB of GPU memory; 21\.5 GiB"):
         place(paper(), Resources(8, 32 * GIB, gpus=1, gpu_bytes=24 * GIB), "auto", None)

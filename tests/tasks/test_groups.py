@@ -79,3 +79,23 @@ def test_nothing_is_started_for_a_stage_without_work(ray_cluster: str) -> None:
     pool.release("reference")
     pool.close()
     assert started == []
+
+
+def test_who_waits_for_a_busy_gpu_says_so(
+    ray_cluster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks import pool as pools
+    from tasks.cluster import start_group
+
+    monkeypatch.setattr(pools, "PATIENCE_S", 0.2)
+    at_work = start_group(group("reference", gpu=1))
+    said: list[tuple[str, int, int]] = []
+
+    def hear(stage: str, done: int, total: int) -> None:
+        said.append((stage, done, total))
+        if len(said) == 2:
+            at_work.close()
+
+    start_group(group("anchors", gpu=1), hear).close()
+    assert said[:2] == [("workers", 0, 1)] * 2
+    assert said[-1] == ("workers", 1, 1)
