@@ -94,8 +94,7 @@ def _make_reference(item: ReferenceItem) -> tuple[Stored, ...]:
     with _failures_of(part.facts, item):
         still = part.make(upright, item.prompt, item.config.seed, shown)
     data = as_png(as_stored_picture(still, info.rotation))
-    if not storage.upload_if_absent(data, item.output):
-        data = storage.read(item.output)  # another worker was first: what is stored is what counts
+    data = _kept(data, item.output)
     digest = hashlib.sha256(data).hexdigest()
     return (Stored(item.output, digest, len(data), 1, 1.0),)
 
@@ -157,10 +156,12 @@ def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
 
 
 def _store(colours: Sequence[Chroma], uri: str) -> Stored:
-    data = encode_chroma(colours)
-    if not storage.upload_if_absent(data, uri):
-        data = storage.read(uri)  # another worker was first: what is stored is what counts
-    return describe_colours(data, uri)
+    return describe_colours(_kept(encode_chroma(colours), uri), uri)
+
+
+def _kept(data: bytes, uri: str) -> bytes:
+    """What is stored under `uri` now: `data`, or what another worker, who was first, made."""
+    return data if storage.upload_if_absent(data, uri) else storage.read(uri)
 
 
 def describe_colours(data: bytes, uri: str) -> Stored:

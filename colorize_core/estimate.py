@@ -21,7 +21,7 @@ from colorize_core.references.stills import parse_reference
 from colorize_core.request import FilmRequest
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.timebase import parse_moment
-from colorize_core.timings import FINISH, Timings, part_name, units
+from colorize_core.timings import FINISH, Timings, units
 from colorize_core.work import Stage
 
 
@@ -131,7 +131,7 @@ def _shots(
         marks = tuple(sorted(frame for frame in shown if frame in shot.span))
         makes = makes_stills and not marks
         if makes:
-            marks = (shot.span.start + len(shot.span) // 2,)
+            marks = (shot.span.middle,)
         plan = plan_shot(shot.number, shot.span, request.config.anchor_interval, marks)
         yield _Shot(plan, marks, makes)
 
@@ -164,7 +164,7 @@ def _stage(
     size = part.working_size(info.width, info.height, info.sar) if part else None
     width, height = size or (info.width, info.height)
     calls = part.network_calls if part else 0.0
-    name = part_name(part) if part else FINISH
+    name = part.label if part else FINISH
     group = next((each for each in groups if work.stage in each.stages), None)
     device = (gpu if group.device.kind == "cuda" else "cpu") if group else None
     rate = timings.rate(name, device) if device else None

@@ -14,7 +14,7 @@ from colorize_core.placement import DeviceKind, local_device
 from colorize_core.prepare import prepare_run
 from colorize_core.request import FilmRequest, check_request
 from colorize_core.summary import RunSummary
-from colorize_core.work import Outcome, Progress, Stage, WorkItem
+from colorize_core.work import Outcome, Progress, Stage, WorkItem, cancel
 
 
 class LocalPool:
@@ -29,8 +29,7 @@ class LocalPool:
     def submit(self, item: WorkItem) -> Future[Outcome]:
         future: Future[Outcome] = Future()
         if self._closed:
-            future.cancel()
-            future.set_running_or_notify_cancel()
+            cancel(future)
             return future
         try:
             future.set_result(perform(item))

@@ -5,32 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from colorize_core import storage
+from colorize_core.errors import ObjectMissing
 from colorize_core.references.stills import is_whole_png
 from colorize_core.work import Outcome, ReferenceItem
 
 EachDone = Callable[[Sequence[ReferenceItem]], Iterator[tuple[ReferenceItem, Outcome | Exception]]]
 
 
-def remove_damaged(planned: Sequence[ReferenceItem]) -> list[str]:
-    """Remove stills that are there and not whole, so that they are made again; says which."""
-    damaged = [
-        item.output
-        for item in planned
-        if storage.exists(item.output) and not is_whole_png(storage.read(item.output))
-    ]
-    for uri in damaged:
-        storage.delete(uri)
-    return [f"{storage.name_of(uri)} was damaged and is made again." for uri in damaged]
+def missing_stills(
+    planned: Sequence[ReferenceItem],
+) -> tuple[list[ReferenceItem], list[str]]:
+    """Those that have to be made. One that is there and not whole is removed, and named: the second
+    value."""
+    missing, damaged = [], []
+    for item in planned:
+        try:
+            if is_whole_png(storage.read(item.output)):
+                continue
+            storage.delete(item.output)
+            damaged.append(f"{storage.name_of(item.output)} was damaged and is made again.")
+        except ObjectMissing:
+            pass
+        missing.append(item)
+    return missing, damaged
 
 
 def make_stills(
-    planned: Sequence[ReferenceItem], each_done: EachDone, progress: Callable[[int, int], None]
+    missing: Sequence[ReferenceItem], each_done: EachDone, progress: Callable[[int], None]
 ) -> Mapping[str, Exception]:
-    """Make those that are missing. Returns for each that could not be made, by URI, its error: its
-    own, or that of a still which it needs."""
-    missing = [item for item in planned if not storage.exists(item.output)]
+    """Make them. Returns for each that could not be made, by URI, its error: its own, or that of a
+    still which it needs. `progress` is told how many are done."""
     failed: dict[str, Exception] = {}
-    done = len(planned) - len(missing)
+    done = 0
     leaders = [item for item in missing if not item.kindred]
     followers = [item for item in missing if item.kindred]
     for items in (leaders, followers):
@@ -41,5 +47,5 @@ def make_stills(
             if isinstance(ended, Exception):
                 failed[item.output] = ended
             done += 1
-            progress(done, len(planned))
+            progress(done)
     return failed

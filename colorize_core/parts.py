@@ -30,6 +30,7 @@ from colorize_core.work import Stage
 class _Loaded:
     config: RunConfig
     part: Any  # an engine part: what its maker gives
+    weights: str
 
 
 _loaded: dict[Stage, _Loaded] = {}
@@ -83,12 +84,15 @@ def weights_record(stage: Stage) -> str:
     """The weights of the stage's part with their digest, and what is added to them (a ControlNet, a
     LoRA); empty: it has none."""
     loaded = _loaded.get(stage)
-    if loaded is None or not loaded.part.facts.weights:
+    return loaded.weights if loaded else ""
+
+
+def _record(config: RunConfig, facts: Facts) -> str:
+    if not facts.weights:
         return ""
     from colorize_core.engines.diffusion import weights
 
-    facts = loaded.part.facts
-    settings = getattr(loaded.config, facts.name)
+    settings = getattr(config, facts.name)
     line = weights.record(settings.weights, settings.revision, facts.name, settings.precision)
     _, plus, added = facts.weights.partition("+")
     return f"{line} {plus}{added}".rstrip()
@@ -104,7 +108,7 @@ def _part(stage: Stage, config: RunConfig, make: Callable[[RunConfig, Device], A
         _drop(set(_loaded))
     taken = beside.memory.fixed if beside else 0
     part = make(config, replace(_device, memory_bytes=_device.memory_bytes - taken))
-    _loaded[stage] = _Loaded(config, part)
+    _loaded[stage] = _Loaded(config, part, _record(config, part.facts))
     return part
 
 

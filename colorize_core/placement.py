@@ -147,17 +147,18 @@ def local_device(config: RunConfig, kind: DeviceKind) -> Device:
     Raises:
         DeviceMissing: as `place`.
     """
-    resources = local_resources(config)
-    groups = place(PartFacts.of(config), resources, kind, 1)
+    facts = PartFacts.of(config)
+    resources = local_resources(facts)
+    groups = place(facts, resources, kind, 1)
     if len(groups) == 1:
         return groups[0].device
     return Device("cuda", usable_gpu_bytes(resources.gpu_bytes))
 
 
-def local_resources(config: RunConfig) -> Resources:
-    """What this machine has. GPUs are looked for only where a part of `config` wants one."""
+def local_resources(facts: PartFacts) -> Resources:
+    """What this machine has. GPUs are looked for only where a part wants one."""
     cpus, memory = os.cpu_count() or 1, memory_here()
-    if not any(each.needs_gpu for each in PartFacts.of(config).by_stage().values()):
+    if not any(each.needs_gpu for each in facts.by_stage().values()):
         return Resources(cpus, memory)
     gpus = gpus_here()
     if not gpus:

@@ -110,7 +110,7 @@ def _make_stills(
 ) -> dict[int, ShotChoice]:
     """For each shot, the still of its middle frame that will be made (paper, section 3.1)."""
     ref = FilmRef(film.info, film.paths.timeline)
-    middles = {shot.number: shot.span.start + len(shot.span) // 2 for shot in shots}
+    middles = {shot.number: shot.span.middle for shot in shots}
     views = (
         (number, next(reader.read(FrameSpan(frame, frame + 1))))
         for number, frame in middles.items()

@@ -18,7 +18,7 @@ from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.diffusion.licences import licences
 from colorize_core.errors import ObjectDamaged, Unfinished, as_text
 from colorize_core.film import Film
-from colorize_core.made_stills import make_stills, remove_damaged
+from colorize_core.made_stills import make_stills, missing_stills
 from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.plan import Segment
@@ -132,8 +132,14 @@ class FilmRun:
             CancelledError: the pool was closed.
         """
         planned = [work.choice.making for work in self.shots if work.choice.making]
-        self.warnings += remove_damaged(planned)
-        self._failed_stills = make_stills(planned, self._each_done, self.stage("make-references"))
+        missing, damaged = missing_stills(planned)
+        self.warnings += damaged
+        there = len(planned) - len(missing)
+        self._failed_stills = make_stills(
+            missing,
+            self._each_done,
+            lambda done: self._progress("make-references", there + done, len(planned)),
+        )
         self.pool.release("reference")
 
     def stills_of(self, work: ShotWork) -> tuple[StillRef, ...]:

@@ -39,6 +39,11 @@ class FrameSpan:
     def __str__(self) -> str:
         return f"{self.start}-{self.end}"
 
+    @property
+    def middle(self) -> int:
+        """The frame that stands for the span."""
+        return self.start + len(self) // 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from colorize_core import storage
 from colorize_core.engines.catalog import PartFacts
-from colorize_core.engines.contract import Facts
 from colorize_core.errors import ObjectMissing
 from colorize_core.names import MERGE_VERSION
 from colorize_core.paths import timings_json
@@ -136,11 +135,6 @@ def units(calls: float, frames: float, pixels: int) -> float:
     return frames * (calls or 1.0) * pixels / 1e6
 
 
-def part_name(facts: Facts) -> str:
-    """The part as timings name it: a new version may take another time."""
-    return f"{facts.name}/{facts.version}"
-
-
 def work_in(item: WorkItem, facts: PartFacts) -> tuple[str, float]:
     """The part that does an item, and how many units of work it is."""
     source = item.film.source
@@ -151,7 +145,7 @@ def work_in(item: WorkItem, facts: PartFacts) -> tuple[str, float]:
     frames = item.frames
     if isinstance(item, AnchorsItem) and not (part.walks and _lie_inside(item)):
         frames = len(item.anchors)
-    return part_name(part), units(part.network_calls, frames, width * height)
+    return part.label, units(part.network_calls, frames, width * height)
 
 
 def _lie_inside(item: AnchorsItem) -> bool:

@@ -161,6 +161,12 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and of how much (0: not known)."""
 
 
+def cancel(future: Future[Outcome]) -> None:
+    """End a future as cancelled; `concurrent.futures.wait` wakes only for the second call."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()
+
+
 class Pool(Protocol):
     """Where work is done. Every submitted item's future ends: with its outcome or with an error."""
 

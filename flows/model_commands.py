@@ -41,7 +41,7 @@ def estimate(request: FilmRequest, where: Where, *, as_json: bool) -> None:
 
         there = resources(request.config, where.ray)
     else:
-        there = local_resources(request.config)
+        there = local_resources(facts)
     try:
         groups, missing = place(facts, there, where.device, where.workers), ""
     except DeviceMissing as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from colorize_core.placement import Group
-from colorize_core.work import Outcome, Pool, Stage, WorkItem
+from colorize_core.work import Outcome, Pool, Stage, WorkItem, cancel
 
 
 class GroupedPool:
@@ -33,8 +33,7 @@ class GroupedPool:
         if pool is not None:
             return pool.submit(item)
         cancelled: Future[Outcome] = Future()
-        cancelled.cancel()
-        cancelled.set_running_or_notify_cancel()
+        cancel(cancelled)
         return cancelled
 
     def release(self, stage: Stage) -> None:

@@ -25,7 +25,7 @@ from ray.exceptions import (
 )
 
 from colorize_core.errors import WorkerLost
-from colorize_core.work import Outcome, Stage, WorkItem
+from colorize_core.work import Outcome, Stage, WorkItem, cancel
 from tasks.worker import Worker
 
 # They share no parent: a worker's death comes as any of them.
@@ -114,7 +114,7 @@ class RayPool:
         job = _Job(item, Future())
         with self._changed:
             if self._closed:
-                _cancel(job)
+                cancel(job.future)
             else:
                 self._queue.append(job)
                 self._changed.notify()
@@ -133,10 +133,10 @@ class RayPool:
         for seat in self._seats:
             ray.kill(seat.actor, no_restart=True)
             for job in seat.jobs.values():
-                _cancel(job)
+                cancel(job.future)
         self._seats = []
         for job in self._queue:
-            _cancel(job)
+            cancel(job.future)
         self._queue.clear()
 
     # -- the loop: one thread gives out work and collects what comes back ---------------------
@@ -235,12 +235,6 @@ class RayPool:
                     "Look at the cluster's memory and logs, then run the same command again.",
                 )
             )
-
-
-def _cancel(job: _Job) -> None:
-    """End a job's future as cancelled; `concurrent.futures.wait` wakes only for the second call."""
-    if job.future.cancel():
-        job.future.set_running_or_notify_cancel()
 
 
 def _first_line(error: Exception) -> str:

@@ -113,11 +113,10 @@ class PartFacts:
     @property
     def names(self) -> tuple[str, str, str]:
         """Each stage's part with its version, as the manifest names it (``match/1``)."""
-        reference = self.reference
         return (
-            f"{reference.name}/{reference.version}" if reference else f"{STILLS_OF_USERS}/1",
-            f"{self.anchors.name}/{self.anchors.version}",
-            f"{self.interpolation.name}/{self.interpolation.version}",
+            self.reference.label if self.reference else f"{STILLS_OF_USERS}/1",
+            self.anchors.label,
+            self.interpolation.label,
         )
 
     def by_stage(self) -> dict[Stage, Facts]:

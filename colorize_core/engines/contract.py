@@ -145,6 +145,11 @@ class Facts:
     weights: str = ""
     network_calls: float = 0.0
 
+    @property
+    def label(self) -> str:
+        """The part with its version, as manifests and timings name it (``match/1``)."""
+        return f"{self.name}/{self.version}"
+
     def working_size(self, width: int, height: int, sar: Fraction = Fraction(1)) -> tuple[int, int]:
         """``(width, height)`` at which the part works on a film of this size and sample aspect."""
         shown = width * float(sar) if self.square_pixels else width

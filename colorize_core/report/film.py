@@ -48,9 +48,7 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
         reason=row.note or (work.choice.reason if work.is_grey else ""),
         confidence=row.confidence,
         seconds=row.seconds or 0.0,
-        source=source_picture(
-            reader, span.start + len(span) // 2, film.info.width, film.info.height, *look
-        ),
+        source=source_picture(reader, span.middle, film.info.width, film.info.height, *look),
         references=tuple(still_picture(still, *look) for still in run.stills_of(work)),
         results=result_pictures(work.chunks, span, film.timeline, *look) if finished else (),
     )

@@ -12,7 +12,7 @@ import pytest
 from colorize_core.config import RunConfig
 from colorize_core.engines.contract import ColourStill
 from colorize_core.errors import ReferenceRejected
-from colorize_core.made_stills import make_stills, remove_damaged
+from colorize_core.made_stills import make_stills, missing_stills
 from colorize_core.references.stills import as_png
 from colorize_core.work import Outcome, ReferenceItem, StillRef, Stored
 from tests.film import scanned_film
@@ -55,22 +55,22 @@ def items(tmp_path: Path) -> list[ReferenceItem]:
 
 
 def test_stills_that_others_need_come_first(items: list[ReferenceItem]) -> None:
-    maker, calls = Maker(), list[tuple[int, int]]()
-    assert make_stills(items, maker, lambda *said: calls.append(said)) == {}
+    maker, calls = Maker(), list[int]()
+    assert make_stills(missing_stills(items)[0], maker, calls.append) == {}
     assert maker.rounds == [["a", "c"], ["b", "d"]]
-    assert calls == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [1, 2, 3, 4]
 
 
 def test_what_is_there_is_not_made_again(items: list[ReferenceItem]) -> None:
     Path(items[0].output).write_bytes(PNG)
     maker = Maker()
-    assert make_stills(items, maker, lambda *_: None) == {}
+    assert make_stills(missing_stills(items)[0], maker, lambda _: None) == {}
     assert maker.rounds == [["c"], ["b", "d"]]
 
 
 def test_a_failed_still_takes_those_along_that_need_it(items: list[ReferenceItem]) -> None:
     maker = Maker("c")
-    failed = make_stills(items, maker, lambda *_: None)
+    failed = make_stills(missing_stills(items)[0], maker, lambda _: None)
     assert {Path(uri).stem for uri in failed} == {"c", "d"}
     assert all(error is REJECTED for error in failed.values())
     assert maker.rounds == [["a", "c"], ["b"]]
@@ -80,7 +80,8 @@ def test_a_failed_still_takes_those_along_that_need_it(items: list[ReferenceItem
 def test_a_damaged_still_is_removed_and_named(items: list[ReferenceItem], data: bytes) -> None:
     Path(items[0].output).write_bytes(data)
     Path(items[2].output).write_bytes(PNG)
-    assert remove_damaged([items[0], items[2], replace(items[1], output="/nowhere.png")]) == [
-        "a.png was damaged and is made again."
-    ]
+    absent = replace(items[1], output="/nowhere.png")
+    missing, said = missing_stills([items[0], items[2], absent])
+    assert said == ["a.png was damaged and is made again."]
+    assert missing == [items[0], absent]
     assert not Path(items[0].output).exists() and Path(items[2].output).exists()

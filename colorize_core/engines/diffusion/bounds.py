@@ -1,8 +1,11 @@
-"""How large a padded picture gets, for the parts' memory formulas. No library is loaded."""
+"""To what pictures are padded, and how large they get by it. No library is loaded."""
 
 from __future__ import annotations
 
 import math
+
+UNET_MULTIPLE = 64
+"""Of padded sides for Stable Diffusion and its video form: the VAE's 8 times the U-Net's 8."""
 
 _WIDEST = 2.4  # aspect up to which padding is allowed for
 

@@ -35,8 +35,3 @@ def compile_layers(layers: Iterable[nn.Module]) -> None:
     torch._dynamo.config.recompile_limit = limit
     for layer in layers:
         layer.compile()
-
-
-def noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
-    """Standard normal float32, the same on every device: drawn on the CPU."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))

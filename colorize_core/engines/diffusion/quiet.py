@@ -1,20 +1,22 @@
-"""Libraries that load weights, without their progress bars."""
+"""Libraries that load and save weights, without their progress bars."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from transformers.utils import logging
+from diffusers.utils import logging as of_diffusers
+from transformers.utils import logging as of_transformers
 
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """transformers shows no bars while it is entered."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    """diffusers and transformers show no bars while it is entered."""
+    shown = [each for each in (of_diffusers, of_transformers) if each.is_progress_bar_enabled()]
+    for each in shown:
+        each.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            logging.enable_progress_bar()
+        for each in shown:
+            each.enable_progress_bar()

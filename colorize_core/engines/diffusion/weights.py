@@ -260,17 +260,27 @@ def check_weights(config: RunConfig) -> None:
         for network in PUBLISHED[part].networks:
             variant(found, network.name, settings.precision)
     if config.parts.interpolation == "svd" and config.svd.controlnet:
-        _check_controlnet(config.svd.controlnet, config.svd.flow)
+        controlnet_folder(config.svd.controlnet)
+        _check_flow(config.svd.flow)
 
 
-def _check_controlnet(path: str, flow: str) -> None:
-    home = Path(path).expanduser()
+def controlnet_folder(path: str) -> Path:
+    """Where the ControlNet of `svd.controlnet` is.
+
+    Raises:
+        WeightsMissing: there is none.
+    """
+    home = Path(path).expanduser().absolute()
     names = names_in(home)
     if "config.json" not in names or not weight_files(names, None):
         raise WeightsMissing(
             f"There is no ControlNet in {home}.",
             "Check svd.controlnet: a folder that kinecolor train-controlnet made.",
         )
+    return home
+
+
+def _check_flow(flow: str) -> None:
     if flow == "unimatch" and find_spec("ptlflow") is None:
         raise WeightsMissing(
             "svd.flow=unimatch needs the package ptlflow.",

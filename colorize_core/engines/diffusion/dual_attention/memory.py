@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.bounds import most_padded
+from colorize_core.engines.diffusion.bounds import UNET_MULTIPLE, most_padded
 from colorize_core.engines.diffusion.dual_attention.attention import Mix
 from colorize_core.engines.diffusion.dual_attention.networks import mixes
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
@@ -22,7 +22,6 @@ KEPT_REFERENCES = 2
 
 _LATENT = 64  # pixels for one position of a latent
 _PICTURE = 12  # bytes a pixel, in float32
-_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Footprint:
 
     def memory(self, weight_bytes: int, pixel_budget: int) -> Memory:
         """The part's memory."""
-        factor = most_padded(pixel_budget, _MULTIPLE) / pixel_budget
+        factor = most_padded(pixel_budget, UNET_MULTIPLE) / pixel_budget
         once = KEPT_REFERENCES * self.reference_features + self.alone
         return Memory(
             fixed=weight_bytes + math.ceil(once * factor * pixel_budget),

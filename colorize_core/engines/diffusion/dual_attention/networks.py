@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from colorize_core.engines.contract import Device
@@ -23,10 +22,9 @@ from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
 from colorize_core.engines.diffusion.dual_attention.attention import DualUNet, Mix
 from colorize_core.engines.diffusion.dual_attention.loop import DualLoop, Ladder
+from colorize_core.engines.diffusion.loading import load_network
 from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
-
-Model = TypeVar("Model", bound=ModelMixin)
 
 
 def mixes(settings: DualAttentionSettings) -> tuple[Mix, Mix]:
@@ -52,8 +50,10 @@ class DualNetworks:
         folder = weights.folder(settings.weights, settings.revision, "dual_attention")
         place = torch_device(device)
         prompt = _empty_prompt(folder, settings, place)
-        vae = _component(AutoencoderKL, folder, "vae", settings, place)
-        unet = _component(UNet2DConditionModel, folder, "unet", settings, place)
+        how = settings.precision, place
+        last = settings.channels_last
+        vae = load_network(AutoencoderKL, folder / "vae", *how, channels_last=last)
+        unet = load_network(UNet2DConditionModel, folder / "unet", *how, channels_last=last)
         if settings.compile:
             _compile(unet)
         ladder = Ladder(settings.ddim_steps, settings.start_step, settings.exact_start)
@@ -82,28 +82,6 @@ class DualNetworks:
             for one in z.split(1)
         ]
         return torch.cat([picture.float().cpu() for picture in pictures])
-
-
-def _component(
-    kind: type[Model],
-    folder: Path,
-    name: str,
-    settings: DualAttentionSettings,
-    place: torch.device,
-) -> Model:
-    network = kind.from_pretrained(
-        folder,
-        subfolder=name,
-        variant=weights.variant(folder, name, settings.precision),
-        use_safetensors=True,
-        torch_dtype=dtype_of(settings.precision),
-        local_files_only=True,
-    )
-    module = cast(nn.Module, network)  # whose `to` the type checker can read
-    module.requires_grad_(False).eval().to(place)
-    if settings.channels_last:
-        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return network
 
 
 def _compile(unet: UNet2DConditionModel) -> None:

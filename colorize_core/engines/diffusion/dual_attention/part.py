@@ -29,6 +29,7 @@ from colorize_core.engines.contract import (
     GreyFrame,
 )
 from colorize_core.engines.diffusion import weights
+from colorize_core.engines.diffusion.bounds import UNET_MULTIPLE
 from colorize_core.engines.diffusion.dual_attention.attention import (
     InputFeatures,
     ReferenceFeatures,
@@ -54,7 +55,6 @@ from colorize_core.media.color import srgb_to_lab
 from colorize_core.references.likeness import same_scene, scene_keypoints, structure
 from colorize_core.timebase import FrameSpan
 
-_MULTIPLE = 64  # of padded sides: an eighth in latents, which the U-Net halves three times
 _LARGEST_BATCH = 8
 _DISAGREEMENT = 10.0  # difference of a*b* between passes at which confidence is 1/e
 _UNCHECKED = 0.5  # confidence after a single pass, which can be compared with nothing
@@ -164,7 +164,7 @@ class DualAttention:
     def _passes(self, frames: Sequence[GreyFrame], reference: Reference) -> Iterator[list[Bytes]]:
         """The pictures after each refinement pass: R'G'B' bytes ``[H, W, 3]``."""
         networks, loop = self.networks, self.networks.loop
-        padding = Padding.to_multiple(*size_of(frames[0].lstar), _MULTIPLE)
+        padding = Padding.to_multiple(*size_of(frames[0].lstar), UNET_MULTIPLE)
         grey = [grey_to_network(frame.lstar) for frame in frames]
         z, own = loop.studied(networks.encode(padding.add(torch.stack(grey))), InputFeatures.of)
         if self._settings.adain:
@@ -194,7 +194,7 @@ class DualAttention:
         networks = self.networks
         picture = to_network(resized(still.lab, size))
         luma = torch.einsum("c,chw->hw", torch.tensor(_LUMA), picture).expand_as(picture)
-        padding = Padding.to_multiple(*size, _MULTIPLE)
+        padding = Padding.to_multiple(*size, UNET_MULTIPLE)
         z = networks.encode(padding.add(torch.stack([picture, luma])))
         top, features = networks.loop.studied(z, ReferenceFeatures.of)
         colours = ColourStatistics.of_reference(to_bytes(picture))

@@ -14,7 +14,7 @@ from typing import Any
 
 from colorize_core.engines.contract import Memory
 from colorize_core.engines.diffusion import weights
-from colorize_core.engines.diffusion.bounds import most_padded
+from colorize_core.engines.diffusion.bounds import UNET_MULTIPLE, most_padded
 from colorize_core.engines.diffusion.published import ELEMENT_BYTES
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.engines.diffusion.svd.bidirectional import Plan
@@ -26,7 +26,6 @@ _VAE: Mapping[str, Any] = {"block_out_channels": (128, 256, 512, 512)}
 _LATENT = 64  # pixels for one position of a latent
 _LATENTS = 16  # bytes of one position: four channels, float32
 _PICTURES = 60  # bytes a pixel: five float32 pictures around the networks
-_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,7 @@ def memory(settings: SvdSettings) -> Memory:
     unless they have to go together."""
     frames, pixels = settings.max_frames, settings.pixel_budget
     least = footprint(settings, frames, together=settings.batching == "both")
-    per_pixel = math.ceil(least.frame * most_padded(pixels, _MULTIPLE) / pixels)
+    per_pixel = math.ceil(least.frame * most_padded(pixels, UNET_MULTIPLE) / pixels)
     return Memory(fixed=weight_bytes(settings), per_pixel=per_pixel, frames=frames)
 
 

@@ -13,13 +13,11 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_temporal_decoder import (
     AutoencoderKLTemporalDecoder,
 )
-from diffusers.models.modeling_utils import ModelMixin
 from diffusers.models.resnet import SpatioTemporalResBlock
 from diffusers.models.transformers.transformer_temporal import TransformerSpatioTemporalModel
 from diffusers.models.unets.unet_spatio_temporal_condition import UNetSpatioTemporalConditionModel
@@ -33,17 +31,15 @@ from transformers import CLIPVisionModelWithProjection
 from colorize_core.engines.contract import Device
 from colorize_core.engines.diffusion import weights
 from colorize_core.engines.diffusion.compute import compile_layers, dtype_of, torch_device
+from colorize_core.engines.diffusion.loading import Network, load_network
 from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.engines.diffusion.svd import motion
 from colorize_core.engines.diffusion.svd.bidirectional import Condition
 from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.svd.injection import residual_layers
-from colorize_core.errors import WeightsMissing
 
 _CLIP_SIDE = 224
-
-_Network = TypeVar("_Network", bound=ModelMixin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,8 +84,8 @@ class Networks:
         """
         folder = weights.folder(settings.weights, settings.revision, "svd")
         place = torch_device(device)
-        unet = _loaded(UNetSpatioTemporalConditionModel, folder / "unet", settings, place)
-        vae = _loaded(AutoencoderKLTemporalDecoder, folder / "vae", settings, place)
+        unet = _network(UNetSpatioTemporalConditionModel, folder / "unet", settings, place)
+        vae = _network(AutoencoderKLTemporalDecoder, folder / "vae", settings, place)
         if vae.config["force_upcast"]:
             vae.encoder.float()
             vae.quant_conv.float()
@@ -144,23 +140,11 @@ class Networks:
         return posterior.mode().float()
 
 
-def _loaded(
-    kind: type[_Network], folder: Path, settings: SvdSettings, device: torch.device
-) -> _Network:
-    """A network of diffusers, ready to be evaluated on `device`."""
-    network = kind.from_pretrained(
-        folder,
-        variant=weights.variant(folder.parent, folder.name, settings.precision),
-        torch_dtype=dtype_of(settings.precision),
-        use_safetensors=True,
-        local_files_only=True,
-    )
-    if settings.channels_last:
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d):  # the temporal convolutions have five dimensions
-                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
-    network.requires_grad_(False).eval().to(device)  # pyright: ignore[reportArgumentType]
-    return network
+def _network(
+    kind: type[Network], folder: Path, settings: SvdSettings, device: torch.device
+) -> Network:
+    precision, channels_last = settings.precision, settings.channels_last
+    return load_network(kind, folder, precision, device, channels_last=channels_last)
 
 
 def _image_encoder(
@@ -181,13 +165,8 @@ def _image_encoder(
 def _controlnet(settings: SvdSettings, device: torch.device) -> SVDControlNet | None:
     if not settings.controlnet:
         return None
-    folder = Path(settings.controlnet).expanduser().absolute()
-    if not (folder / "config.json").is_file():
-        raise WeightsMissing(
-            f"There is no ControlNet in {folder}.",
-            "Check svd.controlnet: a folder that kinecolor train-controlnet made.",
-        )
-    return _loaded(SVDControlNet, folder, settings, device)
+    folder = weights.controlnet_folder(settings.controlnet)
+    return _network(SVDControlNet, folder, settings, device)
 
 
 def compilable_blocks(unet: UNetSpatioTemporalConditionModel) -> list[nn.Module]:

@@ -24,6 +24,7 @@ import torch
 
 from colorize_core.engines.contract import F32, Chroma, Device, Facts, GreyFrame, Interpolator
 from colorize_core.engines.diffusion import weights
+from colorize_core.engines.diffusion.bounds import UNET_MULTIPLE
 from colorize_core.engines.diffusion.pictures import Padding, from_network, to_network
 from colorize_core.engines.diffusion.settings import SvdSettings
 from colorize_core.engines.diffusion.svd import memory as svd_memory
@@ -44,7 +45,6 @@ from colorize_core.engines.diffusion.svd.networks import Networks
 from colorize_core.engines.exemplar.raster import size_of
 from colorize_core.errors import EngineFailed
 
-_MULTIPLE = 64  # of pixels: the VAE's 8 times the U-Net's 8
 _DRIFT_SIGMA = 1 / 16  # of the height: below it the VAE's drift lies, above it are the details
 _MOST_AB = 110.0  # no colour of sRGB lies beyond
 
@@ -148,7 +148,7 @@ class Segment:
 
     @property
     def padding(self) -> Padding:
-        return Padding.to_multiple(*size_of(self.lstar[0]), _MULTIPLE)
+        return Padding.to_multiple(*size_of(self.lstar[0]), UNET_MULTIPLE)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from colorize_core.engines.contract import F32
+from colorize_core.engines.diffusion.bounds import UNET_MULTIPLE
 from colorize_core.engines.diffusion.pictures import Padding
 from colorize_core.engines.diffusion.svd.bidirectional import Controls
 from colorize_core.engines.diffusion.svd.motion import FlowModel, edges, flow_pictures
@@ -26,7 +27,6 @@ from colorize_core.media.color import lstar_from_grey
 
 EVALUATED = 4  # examples, at noise levels that share the distribution's quarters
 _FIRST_EVALUATED = 2**40  # their numbers: training never comes there
-_MULTIPLE = 64  # of pixels: the VAE's 8 times the U-Net's 8
 _LUMA = (0.2126, 0.7152, 0.0722)  # Y' of BT.709
 
 
@@ -123,4 +123,4 @@ def _lstar(clip: U8) -> list[F32]:
 def _padded(pictures: Sequence[F32]) -> torch.Tensor:
     stacked = torch.from_numpy(np.stack(pictures))
     height, width = stacked.shape[-2:]
-    return Padding.to_multiple(width, height, _MULTIPLE).add(stacked)
+    return Padding.to_multiple(width, height, UNET_MULTIPLE).add(stacked)

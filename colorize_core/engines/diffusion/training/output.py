@@ -16,18 +16,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers.utils import logging
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from colorize_core.engines.diffusion.pictures import to_bytes
+from colorize_core.engines.diffusion.quiet import no_progress_bars
 from colorize_core.engines.diffusion.svd.controlnet import SVDControlNet
 from colorize_core.engines.diffusion.training.examples import Example
 from colorize_core.engines.diffusion.training.settings import TrainSettings
@@ -81,7 +80,7 @@ def save(
     if unfinished.exists():  # of a run that was killed
         shutil.rmtree(unfinished)
     unfinished.mkdir(parents=True)
-    with _no_progress_bars():
+    with no_progress_bars():
         controlnet.save_pretrained(unfinished / CONTROLNET)
     save_file(_moments(controlnet, optimizer), unfinished / _OPTIMIZER)
     document = {"settings": settings.model_dump(mode="json"), **asdict(record)}
@@ -189,14 +188,3 @@ def _damaged(checkpoint: Path) -> InputError:
     return InputError(
         f"The checkpoint {checkpoint} is damaged.", "Remove it: training goes on from one before."
     )
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
