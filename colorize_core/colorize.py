@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -21,7 +22,13 @@ from threadpoolctl import threadpool_limits
 from colorize_core import parts, storage
 from colorize_core.chroma_file import decode_chroma, encode_chroma
 from colorize_core.engines.contract import CPU, Chroma, ColourStill, Device, Facts, GreyFrame
-from colorize_core.errors import EngineFailed, FramesLost, KinecolorError
+from colorize_core.errors import (
+    EngineFailed,
+    FramesLost,
+    KinecolorError,
+    OutOfMemory,
+    StorageFull,
+)
 from colorize_core.film import read_timeline
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
@@ -40,6 +47,8 @@ from colorize_core.work import (
     WorkItem,
 )
 
+_CV_NO_MEMORY = -4  # cv::Error::StsNoMem
+
 
 def prepare_process(device: Device = CPU) -> None:
     """Make this process fit for `perform` on `device`: one CPU thread, whatever the cores.
@@ -56,19 +65,11 @@ def perform(item: WorkItem) -> Outcome:
     """Do one piece of work and store what it gives.
 
     Raises:
-        KinecolorError: of the class that says what to do about it; anything that a part raises
-            comes as EngineFailed.
+        KinecolorError: of the class that says what to do about it, and no other.
     """
     began = time.monotonic()
-    match item:
-        case ReferenceItem():
-            stored = _make_reference(item)
-        case AnchorsItem():
-            stored = _colour_anchors(item)
-        case SegmentItem():
-            stored = _fill_segment(item)
-        case ChunkItem():
-            stored = _finish_chunk(item)
+    with _failures_of(item):
+        stored = _performed(item)
     return Outcome(
         stored=stored,
         seconds=time.monotonic() - began,
@@ -78,6 +79,18 @@ def perform(item: WorkItem) -> Outcome:
         device=parts.device_name(item.stage),
         weights=parts.weights_record(item.stage),
     )
+
+
+def _performed(item: WorkItem) -> tuple[Stored, ...]:
+    match item:
+        case ReferenceItem():
+            return _make_reference(item)
+        case AnchorsItem():
+            return _colour_anchors(item)
+        case SegmentItem():
+            return _fill_segment(item)
+        case ChunkItem():
+            return _finish_chunk(item)
 
 
 def _make_reference(item: ReferenceItem) -> tuple[Stored, ...]:
@@ -91,9 +104,9 @@ def _make_reference(item: ReferenceItem) -> tuple[Stored, ...]:
     upright = GreyFrame(item.frame, np.ascontiguousarray(np.rot90(grey.lstar, k=turns)))
     stills = [_still(ref) for ref in item.kindred]
     shown = [replace(each, lab=np.ascontiguousarray(np.rot90(each.lab, turns))) for each in stills]
-    with _failures_of(part.facts, item):
+    with _failures_of(item, part.facts):
         still = part.make(upright, item.prompt, item.config.seed, shown)
-    data = as_png(as_stored_picture(still, info.rotation))
+    data = as_png(as_stored_picture(still, info.rotation), storage.name_of(item.output))
     data = _kept(data, item.output)
     digest = hashlib.sha256(data).hexdigest()
     return (Stored(item.output, digest, len(data), 1, 1.0),)
@@ -104,7 +117,7 @@ def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
     part = parts.anchor_colorizer(item.config)
     size = part.facts.working_size(info.width, info.height, info.sar)
     stills = [_still(ref) for ref in item.stills]
-    with _reader(item.film) as reader, _failures_of(part.facts, item):
+    with _reader(item.film) as reader, _failures_of(item, part.facts):
         sized = SizedReader(reader, *size)
         uris = dict(zip(item.anchors, item.outputs, strict=True))
         colours = part.colorize(item.anchors, stills, sized, item.config.seed)
@@ -120,7 +133,7 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
     start, end = (_anchor(uri, size) for uri in (item.start, item.end))
     with _reader(item.film) as reader:
         greys = list(reader.grey(item.reads, *size))
-    with _failures_of(part.facts, item):
+    with _failures_of(item, part.facts):
         colours = part.fill(greys, start, end, item.config.seed)
     _check_count(len(item.reads), len(colours), item)
     chosen = tuple(sorted({*start.references, *end.references}))
@@ -149,10 +162,8 @@ def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
 
 def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
     """One frame's colours after the other, one segment held at a time; None means grey."""
-    if not item.colours:
-        yield from repeat(None, len(item.span))
-    for uri in item.colours:
-        yield from decode_chroma(storage.read(uri), uri)
+    for uri, frames in item.colours:
+        yield from repeat(None, frames) if uri is None else decode_chroma(storage.read(uri), uri)
 
 
 def _store(colours: Sequence[Chroma], uri: str) -> Stored:
@@ -186,17 +197,44 @@ def _check_count(planned: int, made: int, item: WorkItem) -> None:
 
 
 @contextmanager
-def _failures_of(part: Facts, item: WorkItem) -> Iterator[None]:
-    """Whatever an engine part raises, as an error that says what to do about it."""
+def _failures_of(item: WorkItem, part: Facts | None = None) -> Iterator[None]:
+    """Whatever is raised in the work on `item`, as an error that says what to do about it."""
     try:
         yield
     except KinecolorError:
         raise
     except Exception as error:
+        who = f"Part {part.name}" if part else f"Stage {item.stage}"
+        if _is_out_of_memory(error):
+            raise OutOfMemory(
+                f"{who} ran out of memory on {item}: {_said(error)}",
+                "Use a larger machine or fewer workers (--workers), or lower the part's "
+                "pixel_budget.",
+            ) from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                f"No space is left for the temporary files of {item}.",
+                f"Free some space in {tempfile.gettempdir()}, or set TMPDIR, and run again.",
+            ) from error
         raise EngineFailed(
-            f"Part {part.name} failed on {item}: {type(error).__name__}: {error}",
+            f"{who} failed on {item}: {_said(error)}",
             "Run the same command again; if it fails at the same place, report it.",
         ) from error
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Each library has its own way to say so: Python and NumPy, torch on a GPU, torch on a CPU,
+    OpenCV."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+        or (isinstance(error, cv2.error) and error.code == _CV_NO_MEMORY)
+    )
 
 
 # -- what a process keeps from one item to the next ------------------------------------------

@@ -1,6 +1,6 @@
-"""The frozen configuration of a run: everything that changes a result, and nothing else.
+"""The frozen configuration of a run: everything that changes a result, and how it meets failures.
 
-How wide a run fans out and where it stores things are not here: they change no pixel.
+How wide a run fans out and where it stores things are not here.
 """
 
 from __future__ import annotations
@@ -37,8 +37,39 @@ class Parts(BaseModel):
     interpolation: Literal["flow", "svd"] = "flow"
 
 
+class Budgets(BaseModel, frozen=True, extra="forbid"):
+    """How often workers may die before a run gives something up. A worker dies when its process or
+    its node does, or when it runs out of memory."""
+
+    deaths_per_item: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Workers that may die on one piece of work before its segment is quarantined. "
+        "1: a node that goes away costs what it was working on. Large: poison costs as many starts "
+        "of a worker.",
+    )
+    deaths_per_worker: int = Field(
+        default=8,
+        ge=2,
+        le=1000,
+        description="Times in a row that a worker may die, each time on other work and with "
+        "nothing finished in between, before its place is given up; with the last place the run "
+        "ends. More than deaths_per_item, so that one piece of poison closes no place.",
+    )
+
+    @model_validator(mode="after")
+    def _poison_closes_no_place(self) -> Self:
+        if self.deaths_per_worker <= self.deaths_per_item:
+            raise ValueError(
+                f"deaths_per_worker ({self.deaths_per_worker}) must be more than deaths_per_item "
+                f"({self.deaths_per_item})"
+            )
+        return self
+
+
 class RunConfig(BaseModel, frozen=True, extra="forbid"):
-    """Everything that changes a pixel of the result."""
+    """Everything that changes a pixel of the result, and what a run may spend on failures."""
 
     preset: str = Field(default="exemplar", description="The preset these values started from.")
     parts: Parts = Field(default=Parts(), description="One engine part for each stage.")
@@ -63,6 +94,13 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(
         default=42, ge=0, lt=2**31, description="Seed of every random draw (paper: 42)."
     )
+    on_failure: Literal["stop", "grey"] = Field(
+        default="stop",
+        description="What becomes of a film with segments that failed: stop does not publish it; "
+        "grey publishes it with their frames grey, and says so in the report, the manifest and the "
+        "frame list.",
+    )
+    budgets: Budgets = Field(default=Budgets(), description="What a run may spend on failures.")
     match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
     flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
 
@@ -90,7 +128,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def digest(self) -> str:
-        return digest_of(self.model_dump(mode="json"))
+        return digest_of(self.model_dump(mode="json", exclude={"budgets"}))
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

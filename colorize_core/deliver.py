@@ -5,17 +5,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from colorize_core import storage
-from colorize_core.errors import KinecolorError, Unfinished, VerificationFailed, as_text
-from colorize_core.film import Film
-from colorize_core.frame_list import list_name
-from colorize_core.manifest.schema import FilmRow, FilmStatus
+from colorize_core.errors import StorageError, Unfinished, VerificationFailed, as_text
+from colorize_core.frame_list import Colour, list_name
+from colorize_core.manifest.schema import FAILED, FilmRow, FilmStatus, SegmentRow
 from colorize_core.media.encode import encode_access_copy
 from colorize_core.media.join import Chunk, join_master
 from colorize_core.media.master import master_format
@@ -23,7 +23,8 @@ from colorize_core.media.probe import Scan
 from colorize_core.names import master_name
 from colorize_core.report.film import write_report
 from colorize_core.request import MASTER_SUFFIX
-from colorize_core.run import FilmRun
+from colorize_core.run import FilmRun, retry_command
+from colorize_core.scope import failed_rows
 from colorize_core.summary import RunSummary
 from colorize_core.verify import Verification, verify_film
 
@@ -37,15 +38,28 @@ def deliver(run: FilmRun) -> RunSummary:
     """
     try:
         run.check_finished()
-        frames_out, luma_exact = _published(run) or _publish(run)
     except Unfinished as unfinished:
         summary = _close(run, "unfinished", 0, False)
         unfinished.summary = summary.model_dump(mode="json")
         raise
-    except KinecolorError as error:
-        _record(run, "failed", 0, False, error=as_text(error))
-        raise
+    frames_out, luma_exact = _published(run) or _publish(run)
     return _close(run, "published", frames_out, luma_exact)
+
+
+@contextmanager
+def recorded(run: FilmRun) -> Iterator[None]:
+    """Whatever ends the run in this block, its workers are stopped and the manifest says so."""
+    try:
+        yield
+    except Unfinished:  # `deliver` has
+        raise
+    except BaseException as error:
+        run.pool.close()
+        failed = isinstance(error, Exception) and not isinstance(error, CancelledError)
+        # The store itself may be what failed, or the film another run's by now.
+        with suppress(StorageError):
+            _record(run, "failed" if failed else "stopped", 0, False, error=as_text(error))
+        raise
 
 
 def _published(run: FilmRun) -> tuple[int, bool] | None:
@@ -53,11 +67,19 @@ def _published(run: FilmRun) -> tuple[int, bool] | None:
     before, output = run.previous, run.request.output
     if before is None or before.status != "published" or before.made_from != _made_from(run):
         return None
-    if before.output != storage.redact(output) or not storage.exists(list_name(output)):
+    if before.output != storage.redact(output):
         return None
-    if storage.size(output) is None or storage.sha256(output) != before.output_digest:
-        return None
-    run.output_digest = before.output_digest
+    for uri, digest in (
+        (output, before.output_digest),
+        (list_name(output), before.frame_list_digest),
+    ):
+        if not storage.exists(uri):
+            run.warnings.append(f"{storage.redact(uri)} was missing and is made again.")
+            return None
+        if storage.sha256(uri) != digest:
+            run.warnings.append(f"{storage.redact(uri)} was not as published and is made again.")
+            return None
+    run.output_digest, run.frame_list_digest = before.output_digest, before.frame_list_digest
     return before.frames_out or 0, bool(before.luma_exact)
 
 
@@ -72,7 +94,7 @@ def _publish(run: FilmRun) -> tuple[int, bool]:
             chunks, film.info, film.timeline, form, made, run.stage("deliver")
         )
         frame_list = folder / "frames.csv"
-        checked = _verified(made, film, frame_list, run.stage("verify"))
+        checked = _verified(run, made, frame_list)
         if not output.lower().endswith(MASTER_SUFFIX):
             copy = folder / storage.name_of(output)
             run.warnings += encode_access_copy(
@@ -80,21 +102,27 @@ def _publish(run: FilmRun) -> tuple[int, bool]:
             )
             made = copy
         run.output_digest = storage.sha256(str(made))
+        run.frame_list_digest = storage.sha256(str(frame_list))
+        run.claim.check()
         storage.publish(frame_list, list_name(output))
         storage.publish(made, output)
     return checked.frames_out, checked.luma_exact and output.lower().endswith(MASTER_SUFFIX)
 
 
-def _verified(
-    master: Path, film: Film, frame_list: Path, progress: Callable[[int, int], None]
-) -> Verification:
+def _verified(run: FilmRun, master: Path, frame_list: Path) -> Verification:
     """The master against the source, frame by frame; writes the list of frames."""
+    colours: list[Colour] = ["made"] * len(run.film.timeline)
+    for row in run.ledger.segments():
+        if row.grey:
+            for frame in range(row.start, row.end):
+                colours[frame] = "failed" if row.status in FAILED else "grey"
     found = verify_film(
         str(master),
-        film.info.uri,
-        scanned=Scan(film.info, film.timeline),
+        run.film.info.uri,
+        scanned=Scan(run.film.info, run.film.timeline),
         write_list=frame_list,
-        progress=progress,
+        colour_of=colours.__getitem__,
+        progress=run.stage("verify"),
     )
     if not found.ok:
         raise VerificationFailed(
@@ -128,12 +156,17 @@ def _made_from(run: FilmRun) -> str:
     )
 
 
+def _failed_grey(row: SegmentRow) -> bool:
+    return row.grey and row.status in FAILED
+
+
 def _record(
     run: FilmRun, status: FilmStatus, frames_out: int, luma_exact: bool, error: str | None = None
 ) -> None:
     row = run.ledger.film()
     assert row is not None  # noqa: S101  FilmRun began with it
     published = status == "published"
+    failed = sum(each.end - each.start for each in run.ledger.segments() if _failed_grey(each))
     run.ledger.update_film(
         FilmRow.model_validate(
             row.model_dump()
@@ -142,7 +175,9 @@ def _record(
                 "output": storage.redact(run.request.output) if published else None,
                 "output_digest": run.output_digest if published else None,
                 "made_from": _made_from(run) if published else None,
+                "frame_list_digest": run.frame_list_digest if published else None,
                 "frames_out": frames_out,
+                "failed_frames": failed if published else 0,
                 "luma_exact": luma_exact if run.request.config.merge == "exact_luma" else None,
                 "weights": tuple(sorted(run.weights)),
                 "warnings": tuple(run.warnings),
@@ -161,6 +196,11 @@ def _close(
 ) -> RunSummary:
     output = run.request.output if status == "published" else None
     rows = run.ledger.segments()
+    if status == "published" and (grey := [row.id for row in rows if _failed_grey(row)]):
+        run.warnings.append(
+            f"Published with the frames of {len(grey)} segments grey, since they failed: "
+            f"{', '.join(grey)}. To try them again: {retry_command(run.request.work)}"
+        )
     summary = RunSummary(
         status=status,
         output=output,
@@ -175,11 +215,7 @@ def _close(
         segments={"done": 0, "failed": 0} | Counter(row.status for row in rows),
         recomputed_segments=run.recomputed,
         reused_segments=run.reused,
-        failed_segments=tuple(
-            f"{row.shot:04d}-{row.segment:04d}"
-            for row in rows
-            if row.status in ("failed", "quarantined")
-        ),
+        failed_segments=tuple(row.id for row in failed_rows(rows)),
         seconds=run.seconds,
         luma_exact=luma_exact,
         warnings=tuple(run.warnings),

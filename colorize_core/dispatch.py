@@ -2,41 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
+from typing import TypeVar, cast
 
 from colorize_core.errors import KinecolorError, Retry
-from colorize_core.work import Outcome, Pool, WorkItem
+from colorize_core.work import AnchorsItem, Outcome, Pool, WorkItem
 
 Item = TypeVar("Item", bound=WorkItem)
 
 
-def each_done(pool: Pool, items: Sequence[Item]) -> Iterator[tuple[Item, Outcome | Exception]]:
-    """Each item with its outcome or its error, as they end. What a part got wrong is tried once
-    more before it counts.
+def each_done(pool: Pool, items: Iterable[Item]) -> Iterator[tuple[Item, Outcome | KinecolorError]]:
+    """Each item with its outcome or its error, as they end. What may pass is tried once more before
+    it counts. Anchors that failed together are tried one by one, and come back so: only those fail
+    that fail by themselves.
 
     Raises:
+        KinecolorError: one that ends the run.
         CancelledError: the pool was closed.
     """
     longest_first = sorted(items, key=lambda item: -item.frames)  # so that the tail is short
-    futures = {pool.submit(item): item for item in longest_first}
-    tried: set[str] = set()
+    futures: dict[Future[Outcome], Item] = {pool.submit(item): item for item in longest_first}
+    attempts: Counter[str] = Counter()  # by item, of the tries that have failed
     while futures:
         for done in wait(futures, return_when=FIRST_COMPLETED).done:
             item = futures.pop(done)
-            error = done.exception()
+            before, error = attempts[str(item)], done.exception()
             if error is None:
-                yield item, done.result()
-            elif not isinstance(error, Exception):
+                outcome = done.result()
+                yield item, replace(outcome, attempts=before + outcome.attempts)
+                continue
+            if not isinstance(error, KinecolorError) or error.ends_run:
                 raise error
-            elif _may_pass(error) and str(item) not in tried:
-                tried.add(str(item))
-                futures[pool.submit(item)] = item
-            else:
+            error.attempts += before
+            again = _tried_again(item, error, first=not before)
+            if not again:
                 yield item, error
+            for each in again:
+                attempts[str(each)] = error.attempts
+                futures[pool.submit(each)] = each
 
 
-def _may_pass(error: Exception) -> bool:
-    """Whether the same item may do better at a second try. A worker's death was retried already."""
-    return not isinstance(error, KinecolorError) or error.retry is Retry.ALONE
+def _tried_again(item: Item, error: KinecolorError, *, first: bool) -> tuple[Item, ...]:
+    """What is done once more after an item's failure; nothing: the item is given up."""
+    if isinstance(item, AnchorsItem) and len(item.anchors) > 1:
+        return cast(tuple[Item, ...], item.singly())
+    may_pass = error.retry in (Retry.STAGE, Retry.CALL)
+    return (item,) if first and may_pass else ()

@@ -1,4 +1,5 @@
-"""The one exception tree. Each class says who may try again and how the program ends.
+"""The one exception tree. Each class says who may try again, whether the others of a film can go
+on, and how the program ends.
 
 Every error is two lines for a person: ``what`` happened, and ``remedy``, what to do about it. They
 go to logs, manifests and servers, so secrets in URLs are taken out of them.
@@ -17,17 +18,23 @@ class Retry(Enum):
     """Who may try the same work again (design: one owner for each kind of failure)."""
 
     NEVER = "never"  # the input or the request has to change first
-    CALL = "call"  # the storage call itself, with back-off
-    ITEM = "item"  # the pool: the same item on a fresh worker
-    ALONE = "alone"  # the stage: once more, alone; then the item is quarantined
+    CALL = "call"  # the storage call itself, with back-off; then the stage, once more
+    ITEM = "item"  # the pool: the same item on a fresh worker, within its budget
+    STAGE = "stage"  # the stage: once more; then the item is given up
 
 
 class KinecolorError(Exception):
-    """Base of every error that kinecolor raises on purpose."""
+    """Base of every error that kinecolor raises on purpose.
+
+    Attributes:
+        ends_run: the other work of the film would fail, too, so that the run ends at once.
+        attempts: tries that the work had when it was given up.
+    """
 
     retry: ClassVar[Retry] = Retry.NEVER
-    partial_output_deletable: ClassVar[bool] = True
+    ends_run: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
+    attempts: int = 1
 
     def __init__(self, what: str, remedy: str = "") -> None:
         self.what = redact(what)
@@ -48,6 +55,8 @@ class InputError(KinecolorError):
 class SettingError(InputError):
     """A setting or command line option has no such name or value."""
 
+    ends_run = True
+
 
 class ShotListError(InputError):
     """A line of a shot list is wrong (the message names the line)."""
@@ -60,13 +69,19 @@ class ReferenceUnusable(InputError):
 class WeightsMissing(InputError):
     """Weights or a library that a part needs are not on the machine that does the work."""
 
+    ends_run = True
+
 
 class LicenceNotAccepted(InputError):
     """Weights whose licence limits their use, and nobody has accepted it."""
 
+    ends_run = True
+
 
 class DeviceMissing(InputError):
     """A part needs a GPU, or more memory, that is not there."""
+
+    ends_run = True
 
 
 class SourceError(InputError):
@@ -111,6 +126,8 @@ class DamagedSource(SourceError):
 class SourceChanged(SourceError):
     """The source is no longer the file that was scanned."""
 
+    ends_run = True
+
 
 # -- storage ---------------------------------------------------------------------------------
 
@@ -118,11 +135,14 @@ class SourceChanged(SourceError):
 class StorageError(KinecolorError):
     """A store refused or failed."""
 
+    ends_run = True
+
 
 class StorageUnavailable(StorageError):
     """A call that may pass later (timeout, 5xx, lost connection) failed after its tries."""
 
     retry = Retry.CALL
+    ends_run = False
 
 
 class UnsafeStore(StorageError):
@@ -132,25 +152,31 @@ class UnsafeStore(StorageError):
 class ObjectMissing(StorageError):
     """An object that the manifest names is not there."""
 
-    retry = Retry.ITEM
+    retry = Retry.STAGE
+    ends_run = False
 
 
 class ObjectDamaged(StorageError):
     """An object is there and is not what was written (size, digest or structure)."""
 
-    retry = Retry.ITEM
+    retry = Retry.STAGE
+    ends_run = False
+
+
+class StorageFull(StorageError):
+    """No space is left where something has to be written."""
+
+
+class FilmClaimed(StorageError):
+    """Another run, which is alive, is working on this film."""
 
 
 class CommitLost(StorageError):
-    """Another writer committed the next manifest version first."""
-
-    partial_output_deletable = False
+    """Another run has taken this film over: it committed the next manifest version first."""
 
 
 class ManifestUnreadable(StorageError):
     """A manifest version was written by a newer kinecolor."""
-
-    partial_output_deletable = False
 
 
 # -- work ------------------------------------------------------------------------------------
@@ -165,7 +191,7 @@ class WorkError(KinecolorError):
 class EngineFailed(WorkError):
     """An engine part raised or broke its contract."""
 
-    retry = Retry.ALONE
+    retry = Retry.STAGE
 
 
 class ReferenceRejected(WorkError):
@@ -175,7 +201,13 @@ class ReferenceRejected(WorkError):
 class FramesLost(WorkError):
     """Frames produced are not the frames planned."""
 
-    retry = Retry.ALONE
+    retry = Retry.STAGE
+
+
+class OutOfMemory(WorkError):
+    """The work needed more memory than its worker has."""
+
+    retry = Retry.ITEM
 
 
 class WorkerLost(WorkError):
@@ -187,18 +219,18 @@ class WorkerLost(WorkError):
 class ClusterUnavailable(KinecolorError):
     """The Ray cluster or Prefect server that was asked for is not there."""
 
+    ends_run = True
+
 
 class Unfinished(WorkError):
-    """Segments failed, so the film was not published. `summary`: the run's, as JSON values."""
+    """Segments are missing, so the film was not published. `summary`: the run's, as JSON values."""
 
-    partial_output_deletable = False
+    ends_run = True
     summary: Mapping[str, object] | None = None
 
 
 class VerificationFailed(KinecolorError):
     """A finished file is not what it has to be."""
-
-    partial_output_deletable = False
 
 
 def as_text(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 import time
@@ -10,15 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from colorize_core import storage
-from colorize_core.errors import ObjectDamaged
-from colorize_core.media.probe import scan
+from colorize_core import sealed_json, storage
+from colorize_core.errors import ObjectDamaged, ObjectMissing
+from colorize_core.manifest.schema import FilmRow
+from colorize_core.media.probe import Scan, scan
 from colorize_core.media.source import SourceInfo
 from colorize_core.paths import FilmPaths, film_id
 from colorize_core.request import FilmRequest
@@ -32,24 +35,37 @@ _THUMBNAILS_AT_ONCE = 1024
 
 
 class FilmRecord(BaseModel):
-    """`film.json`. `title` is what people call the film: the file's name without its suffix."""
+    """What `film.json` says.
+
+    Attributes:
+        title: what people call the film: the file's name without its suffix.
+        timeline_sha256, thumbnails_sha256: digests of the two objects beside it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = 1
+    schema_version: Literal[2] = 2
     title: str
     source: SourceInfo
+    timeline_sha256: str
+    thumbnails_sha256: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Film:
-    """A scanned film and where its objects are. `opened_in_s`: seconds that finding out took."""
+    """A scanned film and where its objects are.
+
+    Attributes:
+        opened_in_s: seconds that finding out took.
+        warnings: objects of the scan that were lost or damaged, and were made again.
+    """
 
     paths: FilmPaths
     title: str
     info: SourceInfo
     timeline: Timeline
     opened_in_s: float
+    warnings: tuple[str, ...] = ()
 
     def thumbnails(self) -> Iterator[NDArray[np.uint8]]:
         """Every frame's luma at `THUMBNAIL_SIZE`, in blocks: uint8 ``[frames, 18, 32]``."""
@@ -62,7 +78,9 @@ class Film:
 def open_film(request: FilmRequest, progress: Progress) -> Film:
     """The film of a request in its work root: as scanned before, or scanned now.
 
-    Its identity is a digest of content, so a renamed or moved file is the same film.
+    Its identity is a digest of content, so a renamed or moved file is the same film. The source is
+    scanned again where anything that the scan stored is lost or is not what was written; only that
+    is replaced. A shot list that is there is a person's, and is left as it is.
 
     Raises:
         SourceError: the source cannot be colorized as it is.
@@ -72,28 +90,29 @@ def open_film(request: FilmRequest, progress: Progress) -> Film:
         request.source, lambda done, total: progress("identify", -(-done >> 20), -(-total >> 20))
     )
     paths = FilmPaths(request.work, film_id(digest))
-    if not storage.exists(paths.film_json):
-        _scan_into(paths, request, progress)
-    record = read_record(paths)
-    if record.source.damage and not request.accept_damage:
+    record, warnings = _find_record(paths, digest), list[str]()
+    if record is None or not _is_whole(record, paths, request):
+        record, warnings = _scan_into(paths, request, record, progress)
+    elif record.source.damage and not request.accept_damage:
         # Asked again without the consent that the stored scan was made under: refuse as at first.
         scan(request.source)
     info = record.source.model_copy(update={"uri": request.source})
     timeline = read_timeline(paths.timeline)
-    return Film(paths, record.title, info, timeline, time.monotonic() - began)
+    return Film(paths, record.title, info, timeline, time.monotonic() - began, tuple(warnings))
 
 
 def read_record(paths: FilmPaths) -> FilmRecord:
     """What `film.json` says.
 
     Raises:
-        ObjectMissing, ObjectDamaged: no such film here, or its record is not readable.
+        ObjectMissing, ObjectDamaged: no such film here, or its record is not what was written.
     """
     try:
-        return FilmRecord.model_validate_json(storage.read(paths.film_json))
-    except ValidationError as error:
+        return sealed_json.decode(FilmRecord, storage.read(paths.film_json))
+    except ValueError as error:
         raise ObjectDamaged(
-            f"{paths.film_json} is damaged.", "Delete it: the next run scans the source again."
+            f"{paths.film_json} is damaged, or of another version of kinecolor.",
+            "Colorize the film again: its source is scanned anew, finished work is kept.",
         ) from error
 
 
@@ -110,7 +129,7 @@ def read_timeline(uri: str) -> Timeline:
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
         raise ObjectDamaged(
             f"The time line {uri} is damaged.",
-            "Delete the film's film.json and timeline.npz: the next run scans the source again.",
+            "Run the same command again: the source is scanned anew, finished work is kept.",
         ) from error
 
 
@@ -131,36 +150,97 @@ def find_shots(source: str, *, accept_damage: bool, progress: Progress) -> tuple
     return write_csv(shots, found.timeline), len(shots)
 
 
-def _scan_into(paths: FilmPaths, request: FilmRequest, progress: Progress) -> None:
-    detector = ShotDetector()
+def _find_record(paths: FilmPaths, digest: str) -> FilmRecord | None:
+    """The record of the source with this digest, where it is there and whole."""
+    try:
+        record = read_record(paths)
+    except (ObjectMissing, ObjectDamaged):
+        return None
+    return record if record.source.digest == digest else None
+
+
+def _is_whole(record: FilmRecord, paths: FilmPaths, request: FilmRequest) -> bool:
+    """Whether the other objects of the scan are there, as they were written."""
+    return (
+        _sha256(paths.timeline) == record.timeline_sha256
+        and _sha256(paths.thumbnails) == record.thumbnails_sha256
+        and (request.shots is not None or storage.exists(paths.shots_csv))
+    )
+
+
+def _sha256(uri: str) -> str | None:
+    try:
+        return storage.sha256(uri)
+    except ObjectMissing:
+        return None
+
+
+def _scan_into(
+    paths: FilmPaths, request: FilmRequest, before: FilmRecord | None, progress: Progress
+) -> tuple[FilmRecord, list[str]]:
+    """Scan the source and store what is not there yet, or is not what the scan gives. Returns the
+    record, and what was wrong, unless the film is new. `before`: a whole record that is there."""
+    is_new = not (storage.exists(paths.film_json) or paths.manifest_versions(FilmRow.table))
     with tempfile.TemporaryDirectory() as folder:
         thumbnails = Path(folder) / "thumbnails"
-        with thumbnails.open("wb") as file:
+        found, shots = _scan(request, thumbnails, progress)
+        timeline = _timeline_file(found.timeline)
+        title, uri = request.title.rpartition(".")[0] or request.title, found.info.uri
+        record = FilmRecord(
+            title=before.title if before else title,
+            source=found.info.model_copy(
+                update={"uri": before.source.uri if before else storage.redact(uri)}
+            ),
+            timeline_sha256=hashlib.sha256(timeline).hexdigest(),
+            thumbnails_sha256=storage.sha256(str(thumbnails)),
+        )
+        wrong = _replace(paths.thumbnails, thumbnails, record.thumbnails_sha256)
+        wrong += _replace(paths.timeline, timeline, record.timeline_sha256)
+    if storage.put_if_absent(paths.shots_csv, write_csv(shots, found.timeline)):
+        wrong.append("shots.csv was missing: it is made again, without what people changed in it.")
+    # Last: a film is there once its record is.
+    data = sealed_json.encode(record)
+    wrong += _replace(paths.film_json, data, hashlib.sha256(data).hexdigest())
+    return record, [] if is_new else wrong
 
-            def watch(frame: int, luma: NDArray[np.uint8]) -> None:
-                detector.watch(frame, luma)
-                file.write(cv2.resize(luma, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA).tobytes())
 
-            found = scan(
-                request.source,
-                accept_damage=request.accept_damage,
-                watch=watch,
-                progress=lambda done, total: progress("scan", done, total),
-            )
-        storage.upload_if_absent(thumbnails, paths.thumbnails)
+def _scan(request: FilmRequest, thumbnails: Path, progress: Progress) -> tuple[Scan, ShotList]:
+    """One pass over the source; writes the file `thumbnails`."""
+    detector = ShotDetector()
+    with thumbnails.open("wb") as file:
+
+        def watch(frame: int, luma: NDArray[np.uint8]) -> None:
+            detector.watch(frame, luma)
+            file.write(cv2.resize(luma, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA).tobytes())
+
+        found = scan(
+            request.source,
+            accept_damage=request.accept_damage,
+            watch=watch,
+            progress=lambda done, total: progress("scan", done, total),
+        )
+    return found, ShotList.from_boundaries(detector.finish(), len(found.timeline))
+
+
+def _timeline_file(line: Timeline) -> bytes:
     buffer = io.BytesIO()
-    line = found.timeline
     np.savez(
         buffer,
         pts=line.pts,
         time_base=np.array(line.time_base.as_integer_ratio(), np.int64),
         rate=np.array(line.rate.as_integer_ratio(), np.int64),
     )
-    storage.put_if_absent(paths.timeline, buffer.getvalue())
-    shots = ShotList.from_boundaries(detector.finish(), len(line))
-    storage.put_if_absent(paths.shots_csv, write_csv(shots, line))
-    # Last: a film is there once its record is.
-    name = request.title
-    info = found.info.model_copy(update={"uri": storage.redact(found.info.uri)})
-    record = FilmRecord(title=name.rpartition(".")[0] or name, source=info)
-    storage.put_if_absent(paths.film_json, record.model_dump_json(indent=2).encode())
+    return buffer.getvalue()
+
+
+def _replace(uri: str, data: Path | bytes, digest: str) -> list[str]:
+    """Stores an object, unless just this one is there; the file `data` is moved. Returns what was
+    wrong."""
+    there = _sha256(uri)
+    if there == digest:
+        return []
+    if isinstance(data, bytes):
+        storage.replace_atomically(uri, data)
+    else:
+        storage.publish(data, uri)
+    return [f"{storage.name_of(uri)} was {'damaged' if there else 'missing'} and is made again."]

@@ -1,8 +1,10 @@
 """The list beside a film: each frame's exact pts and the digest of its luma, as CSV.
 
-``frame,pts,time_base,time_s,luma_sha256``: frame number from 0; pts in ticks of `time_base`
+``frame,pts,time_base,time_s,luma_sha256,colour``: frame number from 0; pts in ticks of `time_base`
 (seconds, a fraction); the same moment in seconds, as a fraction; sha256 of the source's Y' plane,
-rows from the top without padding, one byte a sample at 8 bits, two (little-endian) above.
+rows from the top without padding, one byte a sample at 8 bits, two (little-endian) above; whether
+the frame has colour (``made``), was left grey (``grey``), or is grey because its segment failed
+(``failed``).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal, cast, get_args
 
 import numpy as np
 
@@ -21,7 +24,9 @@ from colorize_core import storage
 from colorize_core.errors import ObjectDamaged
 from colorize_core.media.luma import Samples
 
-_COLUMNS = ["frame", "pts", "time_base", "time_s", "luma_sha256"]
+_COLUMNS = ["frame", "pts", "time_base", "time_s", "luma_sha256", "colour"]
+
+Colour = Literal["made", "grey", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class FrameRow:
     pts: int
     time_base: Fraction
     luma_sha256: str
+    colour: Colour = "made"
 
 
 def list_name(out_uri: str) -> str:
@@ -52,7 +58,8 @@ def write_frame_list(path: Path, rows: Iterable[FrameRow]) -> None:
         writer.writerow(_COLUMNS)
         for row in rows:
             time_s = row.pts * row.time_base
-            writer.writerow([row.frame, row.pts, row.time_base, time_s, row.luma_sha256])
+            values = (row.frame, row.pts, row.time_base, time_s, row.luma_sha256, row.colour)
+            writer.writerow(values)
 
 
 def read_frame_list(uri: str) -> Iterator[FrameRow]:
@@ -66,8 +73,11 @@ def read_frame_list(uri: str) -> Iterator[FrameRow]:
         try:
             if next(lines, None) != _COLUMNS:
                 raise ValueError("not the columns of a frame list")
-            for frame, pts, time_base, time_s, digest in lines:
-                row = FrameRow(int(frame), int(pts), Fraction(time_base), digest)
+            for frame, pts, time_base, time_s, digest, colour in lines:
+                if colour not in get_args(Colour):
+                    raise ValueError(f"colour “{colour}” is none of {get_args(Colour)}")
+                said = cast(Colour, colour)
+                row = FrameRow(int(frame), int(pts), Fraction(time_base), digest, said)
                 if row.pts * row.time_base != Fraction(time_s):
                     raise ValueError("time_s is not pts × time_base")
                 yield row

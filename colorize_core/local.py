@@ -5,14 +5,17 @@ from __future__ import annotations
 from concurrent.futures import Future
 
 from colorize_core import parts
+from colorize_core.claim import hold
 from colorize_core.colorize import perform, prepare_process
-from colorize_core.deliver import deliver
+from colorize_core.deliver import deliver, recorded
 from colorize_core.engines.contract import CPU, Device
 from colorize_core.engines.diffusion.weights import check_weights
+from colorize_core.errors import KinecolorError
 from colorize_core.film import open_film
 from colorize_core.placement import DeviceKind, local_device
 from colorize_core.prepare import prepare_run
 from colorize_core.request import FilmRequest, check_request
+from colorize_core.scope import ALL, Scope
 from colorize_core.summary import RunSummary
 from colorize_core.work import Outcome, Progress, Stage, WorkItem, cancel
 
@@ -33,7 +36,7 @@ class LocalPool:
             return future
         try:
             future.set_result(perform(item))
-        except Exception as error:  # handed to whoever asks for the result
+        except KinecolorError as error:  # handed to whoever asks for the result
             future.set_exception(error)
         return future
 
@@ -45,7 +48,7 @@ class LocalPool:
 
 
 def colorize_film(
-    request: FilmRequest, progress: Progress, device: DeviceKind = "auto"
+    request: FilmRequest, progress: Progress, device: DeviceKind = "auto", scope: Scope = ALL
 ) -> RunSummary:
     """Colorize one film here and now: what `flows/colorize_film.py` does, one shot at a time.
 
@@ -57,8 +60,10 @@ def colorize_film(
     check_weights(request.config)
     here = local_device(request.config, device)
     film = open_film(request, progress)
-    run = prepare_run(film, request, LocalPool(here), progress)
-    run.make_references()
-    for work in run.shots:
-        run.colorize_shot(work)
-    return deliver(run)
+    with hold(film.paths, progress) as claim:
+        run = prepare_run(film, request, LocalPool(here), progress, claim, scope)
+        with recorded(run):
+            run.make_references()
+            for work in run.shots:
+                run.colorize_shot(work)
+            return deliver(run)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from colorize_core import storage
-from colorize_core.errors import ObjectMissing
-from colorize_core.references.stills import is_whole_png
+from colorize_core.errors import KinecolorError, ObjectMissing
+from colorize_core.references.stills import is_png_named
 from colorize_core.work import Outcome, ReferenceItem
 
-EachDone = Callable[[Sequence[ReferenceItem]], Iterator[tuple[ReferenceItem, Outcome | Exception]]]
+EachDone = Callable[
+    [Sequence[ReferenceItem]], Iterator[tuple[ReferenceItem, Outcome | KinecolorError]]
+]
 
 
 def missing_stills(
@@ -20,7 +22,7 @@ def missing_stills(
     missing, damaged = [], []
     for item in planned:
         try:
-            if is_whole_png(storage.read(item.output)):
+            if is_png_named(storage.read(item.output), storage.name_of(item.output)):
                 continue
             storage.delete(item.output)
             damaged.append(f"{storage.name_of(item.output)} was damaged and is made again.")
@@ -32,10 +34,10 @@ def missing_stills(
 
 def make_stills(
     missing: Sequence[ReferenceItem], each_done: EachDone, progress: Callable[[int], None]
-) -> Mapping[str, Exception]:
+) -> Mapping[str, KinecolorError]:
     """Make them. Returns for each that could not be made, by URI, its error: its own, or that of a
     still which it needs. `progress` is told how many are done."""
-    failed: dict[str, Exception] = {}
+    failed: dict[str, KinecolorError] = {}
     done = 0
     leaders = [item for item in missing if not item.kindred]
     followers = [item for item in missing if item.kindred]
@@ -44,7 +46,7 @@ def make_stills(
             if error := next((failed[s.uri] for s in item.kindred if s.uri in failed), None):
                 failed[item.output] = error
         for item, ended in each_done([item for item in items if item.output not in failed]):
-            if isinstance(ended, Exception):
+            if isinstance(ended, KinecolorError):
                 failed[item.output] = ended
             done += 1
             progress(done)

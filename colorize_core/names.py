@@ -74,14 +74,17 @@ def segment_name(
     )
 
 
-def chunk_name(source: str, span: FrameSpan, segments: Sequence[str], config: RunConfig) -> str:
-    """`segments` are the names of the segments whose colours go in; none means grey."""
+def chunk_name(
+    source: str, span: FrameSpan, segments: Sequence[str | None], config: RunConfig
+) -> str:
+    """`segments` are the names of the segments whose colours go in, None for one that stays grey;
+    nothing else than such means grey, however many they are."""
     return digest_of(
         {
             "kind": "chunk",
             "source": source,
             "span": [span.start, span.end],
-            "segments": list(segments),
+            "segments": list(segments) if any(segments) else [],
             "merge": config.merge,
             "dither": config.lab_dither if config.merge == "lab" else 0,
             "version": MERGE_VERSION,

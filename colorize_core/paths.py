@@ -4,6 +4,7 @@ Under a work root (any URI)::
 
     timings.json           seconds that work took here, for estimates
     films/<film>/
+      request.json         what the last run was asked for
       film.json            what the scan found out about the source
       timeline.npz         when each frame is shown: pts, time base, rate
       thumbnails.gray      every frame's luma, 32 × 18 bytes, one after the other
@@ -13,6 +14,7 @@ Under a work root (any URI)::
       segments/<digest>.parquet  the colours of one segment's frames
       chunks/<digest>.mkv       one shot's finished frames
       manifest/<table>-<version>.parquet
+      claims/claim-<number>.json   which run works on the film: the highest number counts
       report/index.html
 
 ``<film>`` begins the digest of the source's content. The other digests are of everything that made
@@ -24,10 +26,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from colorize_core.storage import join, list_folders, list_names
+from colorize_core.storage import join, list_folders, list_names, name_of
 
 FILM_ID_DIGITS = 16
-VERSION_DIGITS = 8
+NUMBER_DIGITS = 8
 
 _FILM = re.compile(rf"[0-9a-f]{{{FILM_ID_DIGITS}}}")
 _DIGEST = re.compile(r"[0-9a-f]{16,64}")
@@ -76,6 +78,10 @@ class FilmPaths:
         return join(self.folder, "film.json")
 
     @property
+    def request_json(self) -> str:
+        return join(self.folder, "request.json")
+
+    @property
     def timeline(self) -> str:
         return join(self.folder, "timeline.npz")
 
@@ -90,6 +96,10 @@ class FilmPaths:
     @property
     def manifest_dir(self) -> str:
         return join(self.folder, "manifest")
+
+    @property
+    def claims_dir(self) -> str:
+        return join(self.folder, "claims")
 
     @property
     def report_dir(self) -> str:
@@ -113,16 +123,19 @@ class FilmPaths:
 
     def manifest(self, table: str, version: int) -> str:
         """The object that holds a version (from 1) of a table."""
-        if version < 1:
-            raise ValueError(f"manifest versions count from 1, not {version}")
-        name = f"{_checked(table, _TABLE)}-{version:0{VERSION_DIGITS}d}.parquet"
-        return join(self.manifest_dir, name)
+        return join(self.manifest_dir, _numbered(_checked(table, _TABLE), version, ".parquet"))
 
     def manifest_versions(self, table: str) -> list[int]:
         """The versions of a table that are there, ascending."""
-        form = re.compile(rf"{_checked(table, _TABLE)}-(\d{{{VERSION_DIGITS},}})\.parquet")
-        found = (form.fullmatch(name) for name in list_names(self.manifest_dir))
-        return sorted(int(match[1]) for match in found if match)
+        return _numbers(self.manifest_dir, _checked(table, _TABLE), ".parquet")
+
+    def claim(self, number: int) -> str:
+        """The object that holds a claim (from 1) to the film."""
+        return join(self.claims_dir, _numbered("claim", number, ".json"))
+
+    def claims(self) -> list[int]:
+        """The numbers of the claims that are there, ascending."""
+        return _numbers(self.claims_dir, "claim", ".json")
 
     def relative(self, uri: str) -> str:
         """`uri` as manifests store it: relative to the film's folder, so that a work root can be
@@ -148,6 +161,23 @@ class FilmPaths:
 
     def _object(self, folder: str, digest: str, suffix: str) -> str:
         return join(self.folder, folder, _checked(digest, _DIGEST) + suffix)
+
+
+def digest_in(uri: str) -> str:
+    """The digest that names a data object."""
+    return _checked(name_of(uri).partition(".")[0], _DIGEST)
+
+
+def _numbered(name: str, number: int, suffix: str) -> str:
+    if number < 1:
+        raise ValueError(f"{name} numbers count from 1, not {number}")
+    return f"{name}-{number:0{NUMBER_DIGITS}d}{suffix}"
+
+
+def _numbers(folder: str, name: str, suffix: str) -> list[int]:
+    form = re.compile(rf"{name}-(\d{{{NUMBER_DIGITS},}}){re.escape(suffix)}")
+    found = (form.fullmatch(each) for each in list_names(folder))
+    return sorted(int(match[1]) for match in found if match)
 
 
 def _checked(name: str, form: re.Pattern[str]) -> str:

@@ -9,6 +9,11 @@ from itertools import pairwise
 from colorize_core.timebase import FrameSpan
 
 
+def segment_id(shot: int, segment: int) -> str:
+    """What people call a segment, both counted from 1: ``0012-0003``."""
+    return f"{shot:04d}-{segment:04d}"
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """Frames from one anchor to the next. It owns `span`: its first anchor, and the shot's last
@@ -22,7 +27,7 @@ class Segment:
 
     @property
     def id(self) -> str:
-        return f"{self.shot:04d}-{self.index + 1:04d}"
+        return segment_id(self.shot, self.index + 1)
 
     @property
     def reads(self) -> FrameSpan:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from colorize_core import storage
+from colorize_core.claim import Claim
 from colorize_core.config import RunConfig
 from colorize_core.engines import catalog
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.contract import ColourStill, Facts
-from colorize_core.errors import InputError, ReferenceUnusable
+from colorize_core.errors import InputError, ReferenceUnusable, ShotListError
 from colorize_core.film import Film
+from colorize_core.manifest.read import latest
+from colorize_core.manifest.schema import ShotRow
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.source import SourceInfo
 from colorize_core.names import reference_name
@@ -19,13 +22,14 @@ from colorize_core.references.kinship import find_kin
 from colorize_core.references.locate import locate
 from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
 from colorize_core.references.stills import (
-    as_png,
     as_stored_picture,
+    keep_still,
     load_still,
     parse_reference,
 )
 from colorize_core.request import FilmRequest
 from colorize_core.run import FilmRun
+from colorize_core.scope import ALL, Scope
 from colorize_core.shot_work import ShotChoice
 from colorize_core.shots.shot_list import Shot, ShotList, read_csv
 from colorize_core.timebase import FrameSpan, parse_moment
@@ -34,7 +38,14 @@ from colorize_core.work import FilmRef, Pool, Progress, ReferenceItem, StillRef
 DISABLED = "the shot list says so"
 
 
-def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress) -> FilmRun:
+def prepare_run(
+    film: Film,
+    request: FilmRequest,
+    pool: Pool,
+    progress: Progress,
+    claim: Claim,
+    scope: Scope = ALL,
+) -> FilmRun:
     """Take the shot list, choose stills, and name all work.
 
     Raises:
@@ -45,8 +56,8 @@ def prepare_run(film: Film, request: FilmRequest, pool: Pool, progress: Progress
     shots = read_shots(film, request)
     facts = catalog.PartFacts.of(request.config)
     choices, warnings = _choose_stills(film, request, shots, facts, progress)
-    run = FilmRun(film, request, shots, choices, facts, pool, progress, began)
-    run.warnings += [*_about_source(film.info), *warnings]
+    run = FilmRun(film, request, shots, choices, facts, pool, progress, began, claim, scope)
+    run.warnings += [*film.warnings, *_about_source(film.info), *warnings]
     return run
 
 
@@ -63,10 +74,19 @@ def _about_source(info: SourceInfo) -> Iterator[str]:
 
 def read_shots(film: Film, request: FilmRequest) -> ShotList:
     """The film's shot list: the one given with the request (which then replaces the film's), or
-    the film's own, which people may have edited."""
+    the film's own, which people may have edited.
+
+    Raises:
+        ShotListError: with the line that is wrong.
+    """
     frames = len(film.timeline)
     if not request.shots:
-        return read_csv(storage.read(film.paths.shots_csv), frames)
+        uri = film.paths.shots_csv
+        try:
+            return read_csv(storage.read(uri), frames)
+        except ShotListError as error:
+            remedy = f"Correct it in {uri}, or delete that file: the next run finds the shots anew."
+            raise ShotListError(error.what, remedy) from error
     data = storage.read(request.shots)
     shots = read_csv(data, frames)
     storage.replace_atomically(film.paths.shots_csv, data)
@@ -92,14 +112,14 @@ def _choose_stills(
             if (warning := misplaced(still, frame))
         ]
         found = locate(stills, film.thumbnails(), sized)
-        uris = {still.digest: _keep(film, still) for still in found}
         enabled = [shot for shot in shots if shot.enabled]
         views = (_view(shot.number, shot.span, sized) for shot in enabled)
-        chosen = {each.shot: _refer(each, uris) for each in choose(views, found)}
+        chosen = {each.shot: _refer(film, each) for each in choose(views, found)}
         if facts.reference:
             served = [number for number, choice in chosen.items() if choice.stills]
             bare = [shot for shot in enabled if shot.number not in served]
             chosen |= _make_stills(film, request.config, bare, facts.reference, sized)
+    warnings += _keep(film, found, chosen.values())
     progress("references", len(texts), len(texts))
     grey = ShotChoice((), DISABLED)
     return [chosen[shot.number] if shot.enabled else grey for shot in shots], warnings
@@ -145,10 +165,20 @@ def _load(film: Film, text: str) -> ColourStill:
     return ColourStill(still.digest, still.lab, frame)
 
 
-def _keep(film: Film, still: ColourStill) -> str:
-    uri = film.paths.reference(still.digest)
-    storage.put_if_absent(uri, as_png(still))
-    return uri
+def _keep(film: Film, given: Iterable[ColourStill], choices: Iterable[ShotChoice]) -> Iterator[str]:
+    """Store those of the given stills that serve a shot. Says which were lost or damaged since
+    their shots were finished, and which stills that were made then are lost."""
+    by_digest = {still.digest: still for still in given}
+    earlier = latest(film.paths, ShotRow).rows
+    finished = {each for row in earlier if row.status == "done" for each in row.references}
+    used = {still.uri: still.digest for choice in choices for still in choice.stills}
+    for uri, digest in used.items():
+        if still := by_digest.get(digest):
+            wrong = keep_still(still, uri)
+        else:
+            wrong = "" if storage.exists(uri) else "missing"
+        if wrong == "damaged" or (wrong and digest in finished):
+            yield f"{film.paths.relative(uri)} was {wrong} and is made again."
 
 
 def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
@@ -156,9 +186,12 @@ def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
     return ShotView(number, span, samples)
 
 
-def _refer(choice: Choice, uris: dict[str, str]) -> ShotChoice:
+def _refer(film: Film, choice: Choice) -> ShotChoice:
     return ShotChoice(
-        tuple(StillRef(pick.digest, uris[pick.digest], pick.frame) for pick in choice.references),
+        tuple(
+            StillRef(pick.digest, film.paths.reference(pick.digest), pick.frame)
+            for pick in choice.references
+        ),
         choice.reason,
         max((pick.score for pick in choice.references), default=0.0),
     )

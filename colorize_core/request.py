@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from colorize_core import storage
 from colorize_core.config import RunConfig
 from colorize_core.engines.catalog import makes_references
 from colorize_core.engines.diffusion.licences import check_licences
-from colorize_core.errors import ReferenceUnusable, SettingError, ShotListError, SourceUnreadable
+from colorize_core.errors import (
+    InputError,
+    ObjectMissing,
+    ReferenceUnusable,
+    SettingError,
+    ShotListError,
+    SourceUnreadable,
+)
+from colorize_core.paths import FilmPaths
 from colorize_core.references.stills import list_references, parse_reference
 
 MASTER_SUFFIX = ".mkv"
@@ -48,6 +58,47 @@ class FilmRequest(BaseModel):
         """Every still that was given, as IMAGE[@TIME], in order."""
         found = list_references(self.references_dir) if self.references_dir else []
         return (*self.references, *(str(each) for each in found))
+
+
+class RequestRecord(BaseModel):
+    """`request.json`: what the film's last run was asked for, for `kinecolor retry`. `whole`: no
+    secret of a URL had to be left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    whole: bool
+    request: FilmRequest
+
+
+def keep_request(paths: FilmPaths, request: FilmRequest) -> None:
+    """Store the request beside the film, without secrets."""
+    text = request.model_dump_json()
+    known = FilmRequest.model_validate_json(storage.redact(text))
+    record = RequestRecord(whole=known == request, request=known)
+    storage.replace_atomically(paths.request_json, record.model_dump_json(indent=2).encode())
+
+
+def kept_request(paths: FilmPaths) -> FilmRequest:
+    """The request that was stored, for the work root where it is now.
+
+    Raises:
+        InputError: there is none, or it cannot be used again.
+    """
+    again = "Run the kinecolor colorize command again: only what failed is done."
+    try:
+        record = RequestRecord.model_validate_json(storage.read(paths.request_json))
+    except (ObjectMissing, ValidationError) as error:
+        raise InputError(
+            f"What film {paths.film} was asked for is not on record in {paths.root}.", again
+        ) from error
+    if not record.whole:
+        raise InputError(
+            f"Film {paths.film} was asked for with a URL that has a secret in it, which is not "
+            "stored.",
+            again,
+        )
+    return record.request.model_copy(update={"work": paths.root})
 
 
 def check_request(request: FilmRequest) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from colorize_core import storage
-from colorize_core.errors import as_text
+from colorize_core.errors import KinecolorError, as_text
 from colorize_core.manifest.schema import (
     FilmRow,
     FilmStatus,
@@ -44,11 +44,12 @@ def versions() -> str:
 
 
 def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRow:
-    """The row of a segment before its work. One that stays grey has nothing to wait for."""
+    """The row of a segment before its work, with what earlier runs recorded of its object. One that
+    stays grey has nothing to wait for."""
     paths, pts = run.film.paths, run.film.timeline.pts
     _, item = work.segments[segment.index]
     reference_part, anchors_part, interpolation_part = run.facts.names
-    return SegmentRow(
+    row = SegmentRow(
         film=paths.film,
         shot=segment.shot,
         segment=segment.index + 1,
@@ -60,6 +61,8 @@ def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRo
         end_anchor=segment.end_anchor,
         start_anchor_object=paths.relative(item.start) if item else None,
         end_anchor_object=paths.relative(item.end) if item else None,
+        start_anchor_digest=run.found.recorded(item.start) if item else None,
+        end_anchor_digest=run.found.recorded(item.end) if item else None,
         references=tuple(still.digest for still in work.choice.stills),
         prompt=work.shot.prompt,
         reference_part=reference_part,
@@ -71,9 +74,16 @@ def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRo
         grey=item is None,
         uri=paths.relative(item.output) if item else None,
     )
+    known = run.found.segment(item.output) if item else None
+    return _changed(row, **{name: getattr(known, name) for name in _OF_THE_WORK}) if known else row
 
 
-def found_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
+def found_segment(row: SegmentRow) -> SegmentRow:
+    """`row`, whose object is as it was recorded."""
+    return _changed(row, status="done")
+
+
+def stored_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
     """`row` with the object that a run made which did not live to record it."""
     return _changed(
         row,
@@ -89,7 +99,7 @@ def found_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
 def made_segment(row: SegmentRow, run: FilmRun, outcome: Outcome) -> SegmentRow:
     """`row` with what this run made."""
     return _changed(
-        found_segment(row, outcome.stored[0]),
+        stored_segment(row, outcome.stored[0]),
         attempts=outcome.attempts,
         worker=outcome.worker,
         node=outcome.node,
@@ -100,19 +110,33 @@ def made_segment(row: SegmentRow, run: FilmRun, outcome: Outcome) -> SegmentRow:
     )
 
 
-def known_segment(row: SegmentRow, before: SegmentRow) -> SegmentRow:
-    """`row` with what the run recorded that made its object."""
-    return _changed(row, **{name: getattr(before, name) for name in _OF_THE_WORK})
+def anchored_segment(row: SegmentRow, start: str | None, end: str | None) -> SegmentRow:
+    """`row` with the digests of its anchors' objects."""
+    return _changed(row, start_anchor_digest=start, end_anchor_digest=end)
 
 
-def failed_segment(row: SegmentRow, status: SegmentStatus, error: Exception) -> SegmentRow:
-    """`row` with why it failed."""
-    name = type(error).__name__
-    return _changed(row, status=status, error_class=name, error=as_text(error))
+def failed_segment(
+    row: SegmentRow, status: SegmentStatus, error: KinecolorError, *, grey: bool
+) -> SegmentRow:
+    """`row` with why it failed, and whether its frames are published grey."""
+    return _changed(
+        row,
+        status=status,
+        grey=grey,
+        attempts=error.attempts,
+        error_class=type(error).__name__,
+        error=as_text(error),
+    )
+
+
+def still_failed_segment(row: SegmentRow, before: SegmentRow, *, grey: bool) -> SegmentRow:
+    """`row` as it failed in an earlier run, when it is not tried in this one."""
+    names = ("status", "attempts", "error_class", "error")
+    return _changed(row, grey=grey, **{name: getattr(before, name) for name in names})
 
 
 _OF_THE_WORK = (
-    *("status", "attempts", "digest", "bytes", "frames", "worker", "node", "device", "seconds"),
+    *("attempts", "digest", "bytes", "frames", "worker", "node", "device", "seconds"),
     *("peak_memory_bytes", "confidence", "anchor_references", "computed_in_run"),
 )
 
@@ -131,8 +155,14 @@ def shot_row(
     note: str = "",
     seconds: float = 0.0,
 ) -> ShotRow:
-    """The row of a shot, with its `segments`' rows and its finished `chunks`."""
+    """The row of a shot, with its `segments`' rows and its finished `chunks`; without them, what
+    was recorded of them is kept."""
     rows = list(segments)
+    named = [(chunk.uri, chunk.digest) for chunk in chunks] or [
+        (item.output, digest)
+        for item in work.chunks
+        if (digest := run.found.recorded(item.output))
+    ]
     sure = [(row.confidence, row.end - row.start) for row in rows if row.confidence is not None]
     frames = sum(count for _, count in sure)
     shot, timeline, paths = work.shot, run.film.timeline, run.film.paths
@@ -151,8 +181,8 @@ def shot_row(
         reference_choice=work.choice.reason,
         reference_score=work.choice.score if work.choice.stills else None,
         status=status,
-        chunks=tuple(paths.relative(chunk.uri) for chunk in chunks),
-        chunk_digests=tuple(chunk.digest for chunk in chunks),
+        chunks=tuple(paths.relative(uri) for uri, _ in named),
+        chunk_digests=tuple(digest for _, digest in named),
         bytes=sum(chunk.bytes for chunk in chunks),
         frames=sum(chunk.frames for chunk in chunks),
         confidence=sum(each * count for each, count in sure) / frames if frames else None,

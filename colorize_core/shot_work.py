@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 from colorize_core.config import RunConfig
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.names import anchor_name, chunk_name, segment_name
-from colorize_core.paths import FilmPaths
+from colorize_core.paths import FilmPaths, digest_in
 from colorize_core.plan import Segment, group_anchors, group_segments, plan_shot
 from colorize_core.shots.shot_list import Shot
 from colorize_core.timebase import FrameSpan
@@ -64,7 +64,7 @@ def work_of_shot(
     plan = plan_shot(shot.number, shot.span, config.anchor_interval, marks)
     runs = group_segments(plan.segments, FRAMES_IN_ONE_CHUNK)
     if not choice.stills:
-        grey = tuple(_chunk(paths, film, config, shot.number, run, ()) for run in runs)
+        grey = tuple(_chunk(paths, film, config, shot.number, run, {}) for run in runs)
         return ShotWork(shot, choice, (), tuple((each, None) for each in plan.segments), grey)
 
     anchors = {
@@ -82,6 +82,7 @@ def work_of_shot(
         for each in plan.segments
     }
     uris = {frame: paths.anchor(name) for frame, name in anchors.items()}
+    segments = {index: paths.segment(name) for index, name in names.items()}
     return ShotWork(
         shot,
         choice,
@@ -100,12 +101,11 @@ def work_of_shot(
             )
         ),
         tuple(
-            (each, _segment(film, config, each, uris, paths.segment(names[each.index])))
+            (each, _segment(film, config, each, uris, segments[each.index]))
             for each in plan.segments
         ),
         tuple(
-            _chunk(paths, film, config, shot.number, run, [names[each.index] for each in run])
-            for run in runs
+            _chunk(paths, film, config, shot.number, run, segments) for run in runs
         ),
     )
 
@@ -131,9 +131,21 @@ def _chunk(
     config: RunConfig,
     shot: int,
     run: tuple[Segment, ...],
-    segments: Sequence[str],
+    segments: Mapping[int, str],
 ) -> ChunkItem:
+    """The chunk of a run of segments, whose objects are `segments` by index: grey without one."""
     span = FrameSpan(run[0].span.start, run[-1].span.end)
-    name = chunk_name(film.source.digest, span, segments, config)
-    colours = tuple(paths.segment(each) for each in segments)
-    return ChunkItem(film, config, shot, span, colours, paths.chunk(name))
+    colours = tuple((segments.get(each.index), len(each.span)) for each in run)
+    return _named(paths, ChunkItem(film, config, shot, span, colours, ""))
+
+
+def with_grey(paths: FilmPaths, item: ChunkItem, failed: Collection[str]) -> ChunkItem:
+    """The chunk with the frames of those of its segments grey whose objects are in `failed`."""
+    colours = tuple((None if uri in failed else uri, frames) for uri, frames in item.colours)
+    return item if colours == item.colours else _named(paths, replace(item, colours=colours))
+
+
+def _named(paths: FilmPaths, item: ChunkItem) -> ChunkItem:
+    names = [uri and digest_in(uri) for uri, _ in item.colours]
+    name = chunk_name(item.film.source.digest, item.span, names, item.config)
+    return replace(item, output=paths.chunk(name))

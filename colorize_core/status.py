@@ -12,6 +12,7 @@ from colorize_core.film import read_record
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import FilmRow, SegmentRow, ShotRow
 from colorize_core.paths import FilmPaths, film_id, film_ids
+from colorize_core.scope import failed_rows
 
 
 class FilmStatusReport(BaseModel):
@@ -61,7 +62,7 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
     film = next(iter(latest(paths, FilmRow).rows), None)
     segments = latest(paths, SegmentRow).rows
     shots = latest(paths, ShotRow).rows
-    failed = [row for row in segments if row.status in ("failed", "quarantined")]
+    failed = failed_rows(segments)
     return FilmStatusReport(
         film=paths.film,
         title=record.title,
@@ -73,7 +74,7 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
         output=film.output if film else None,
         folder=paths.folder,
         failures=tuple(
-            f"segment {row.shot:04d}-{row.segment:04d} {row.status} after {row.attempts} "
+            f"segment {row.id} {row.status} after {row.attempts} "
             f"attempts: {row.error}"
             for row in failed
         ),

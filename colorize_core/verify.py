@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from colorize_core import storage
 from colorize_core.ahead import ahead
 from colorize_core.errors import NoVideoStream, ObjectDamaged
 from colorize_core.frame_list import (
+    Colour,
     FrameRow,
     list_name,
     luma_sha256,
@@ -82,6 +83,7 @@ def verify_film(
     *,
     scanned: Scan | None = None,
     write_list: Path | None = None,
+    colour_of: Callable[[int], Colour] = lambda frame: "made",
     progress: Progress | None = None,
 ) -> Verification:
     """Compares the film at `out_uri` with its source, frame by frame, in constant memory.
@@ -94,6 +96,7 @@ def verify_film(
         write_list: for a film that was just joined: write the list of frames to this file. If it
             keeps no luma (``merge = "lab"``), its frames are counted and timed, not decoded.
             Without it, the list beside the film is checked, where there is one.
+        colour_of: what a list that is written says of a frame's colour.
         progress: called with frames compared and frames in all.
 
     Raises:
@@ -104,7 +107,8 @@ def verify_film(
         pictures = _Pictures(source, container, stream, fresh=write_list is not None)
         rows = pictures.rows(progress)
         if write_list is not None:
-            write_frame_list(write_list, rows)
+            said = (replace(row, colour=colour_of(row.frame)) for row in rows)
+            write_frame_list(write_list, said)
         elif storage.exists(list_name(out_uri)):
             pictures.check_list(rows, read_frame_list(list_name(out_uri)))
         else:
@@ -149,6 +153,7 @@ class _Pictures:
         self.exact_wanted = self.lossless and container.metadata.get(MERGE_TAG) != "lab"
         self._decodes = self.exact_wanted or not (fresh and self.lossless)
         self.frames_out = 0
+        self._failed_frames = 0
         self.pts_equal = True
         self.first_difference: int | None = None
         self.list_matches: bool | None = None
@@ -231,6 +236,11 @@ class _Pictures:
             self._check_line(row, listed)
         if self.list_matches:
             self._check_line(None, listed)
+        if self._failed_frames:
+            self.notes.append(
+                f"{self._failed_frames} frames are grey because their segments failed: the list "
+                "beside the film names them."
+            )
 
     def _check_line(self, row: FrameRow | None, listed: Iterator[FrameRow]) -> None:
         if not self.list_matches:
@@ -241,6 +251,9 @@ class _Pictures:
             self.list_matches = False
             self.problems.append(error.what)
             return
+        if found is not None:
+            self._failed_frames += found.colour == "failed"
+            found = replace(found, colour="made")
         if found != row:
             self.list_matches = False
             where = f"frame {row.frame}" if row else "the end"

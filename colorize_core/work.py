@@ -5,9 +5,9 @@ Nothing here holds frames: items name objects and spans, and a worker reads what
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, Protocol
 
 from colorize_core.config import RunConfig
@@ -73,7 +73,22 @@ class AnchorsItem:
         """Frames that a walk from a still to the farthest anchor may touch."""
         return self.anchors[-1] - self.anchors[0] + 1
 
+    def only(self, outputs: Collection[str]) -> AnchorsItem | None:
+        """The work for those of its anchors whose objects are in `outputs`."""
+        pairs = zip(self.anchors, self.outputs, strict=True)
+        chosen = [(frame, uri) for frame, uri in pairs if uri in outputs]
+        if not chosen:
+            return None
+        anchors, uris = zip(*chosen, strict=True)
+        return replace(self, anchors=anchors, outputs=uris)
+
+    def singly(self) -> tuple[AnchorsItem, ...]:
+        """The same anchors, each as an item of its own."""
+        return tuple(each for uri in self.outputs if (each := self.only({uri})))
+
     def __str__(self) -> str:
+        if len(self.anchors) == 1:
+            return f"anchor {self.anchors[0]} of shot {self.shot}"
         return f"anchors {self.anchors[0]}-{self.anchors[-1]} of shot {self.shot}"
 
 
@@ -101,14 +116,14 @@ class SegmentItem:
 
 @dataclass(frozen=True, slots=True)
 class ChunkItem:
-    """Finish and encode the frames of `span`. `colours` are the segments' objects in order; none
-    leaves the frames grey."""
+    """Finish and encode the frames of `span`. `colours`: in order, the object of a segment, or None
+    for frames that stay grey, each with its number of frames."""
 
     film: FilmRef
     config: RunConfig
     shot: int
     span: FrameSpan
-    colours: tuple[str, ...]
+    colours: tuple[tuple[str | None, int], ...]
     output: str
     stage: ClassVar[Stage] = "finish"
 
@@ -168,7 +183,8 @@ def cancel(future: Future[Outcome]) -> None:
 
 
 class Pool(Protocol):
-    """Where work is done. Every submitted item's future ends: with its outcome or with an error."""
+    """Where work is done. Every submitted item's future ends: with its outcome, with a
+    `KinecolorError`, or as cancelled."""
 
     @property
     def width(self) -> int:

@@ -86,6 +86,10 @@ DeviceOption = Annotated[
 AcceptDamage = Annotated[
     bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
 ]
+Local = Annotated[
+    bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")]
 WORK_ROOT = "kinecolor-work"
 INTERRUPTED = 130
 
@@ -103,16 +107,14 @@ def colorize(
     set_: Set = None,
     shots: Shots = None,
     work: Work = WORK_ROOT,
-    local: Annotated[
-        bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
-    ] = False,
+    local: Local = False,
     ray: Ray = None,
     workers: Workers = None,
     device: DeviceOption = "auto",
     accept_damage: AcceptDamage = False,
     accept_licence: AcceptLicence = False,
     as_json: Json = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Colorize a film from colour stills, or from a prompt."""
     from flows import commands
@@ -129,6 +131,45 @@ def colorize(
             work=work,
             accept_damage=accept_damage,
             accept_licence=accept_licence,
+        ),
+        commands.Where(local=local, ray=ray, workers=workers, device=device),
+        as_json=as_json,
+        debug=debug,
+    )
+
+
+@app.command()
+def retry(
+    work: Annotated[str, typer.Argument(metavar="WORK", help="A work root, or a film in one.")],
+    shot: Annotated[
+        list[int] | None, typer.Option("--shot", help="Only this shot; may be given again.")
+    ] = None,
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--segment", metavar="ID", help="Only this segment (0012-0003); may be given again."
+        ),
+    ] = None,
+    quarantined: Annotated[
+        bool, typer.Option("--quarantined", help="Only segments that are quarantined.")
+    ] = False,
+    local: Local = False,
+    ray: Ray = None,
+    workers: Workers = None,
+    device: DeviceOption = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Do again what failed in a work root, and nothing else; publish what is then whole."""
+    from colorize_core.scope import Scope
+    from flows import commands
+
+    commands.retry(
+        work,
+        Scope(
+            shots=frozenset(shot or ()),
+            segments=frozenset(segment or ()),
+            quarantined=quarantined,
         ),
         commands.Where(local=local, ray=ray, workers=workers, device=device),
         as_json=as_json,
@@ -214,9 +255,7 @@ def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="A folder for everything.")] = Path(
         "demo"
     ),
-    local: Annotated[
-        bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
-    ] = False,
+    local: Local = False,
 ) -> None:
     """Build a small film of real photographs, colorize it, and measure the result."""
     from flows import commands
@@ -289,7 +328,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(list(arguments) or ["--help"], standalone_mode=False)
     except Unfinished as unfinished:  # its summary is printed
-        say_error(unfinished.what, f"Only what failed is done again by: {_typed(arguments)}")
+        say_error(unfinished.what, unfinished.remedy)
         return unfinished.exit_code
     except KinecolorError as error:
         if "--debug" in arguments:

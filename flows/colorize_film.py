@@ -7,8 +7,11 @@ from typing import Any, cast
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from colorize_core.claim import hold
+from colorize_core.deliver import recorded
 from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
+from colorize_core.scope import ALL, Scope
 from tasks import observe, stages
 from tasks.cluster import check_cluster, worker_pool
 
@@ -25,6 +28,7 @@ def colorize_film(
     ray_address: str | None = None,
     workers: int | None = None,
     device: DeviceKind = "auto",
+    scope: Scope = ALL,
 ) -> dict[str, Any]:
     """Colorize one film and publish it.
 
@@ -32,6 +36,7 @@ def colorize_film(
         request: the film, its references, and where things go.
         ray_address: the Ray cluster to join; none means this machine alone.
         workers: at most so many of a kind; none means one for each CPU and GPU of the cluster.
+        scope: which of its unfinished work is done; the rest stays as it is.
         device: where parts that want a GPU compute: cuda, cpu, or auto, which never means the CPU.
 
     Returns:
@@ -39,17 +44,21 @@ def colorize_film(
 
     Raises:
         Unfinished: segments failed; the film is not published.
+        FilmClaimed: another run is working on this film.
         KinecolorError: with what is wrong and what to do.
     """
     check_request(request)
     check_cluster(ray_address)
     film = stages.ingest(request)
     progress = observe.StageProgress(film.paths.film)
-    with worker_pool(request.config, ray_address, workers, device, progress) as pool:
-        run = stages.plan(film, request, pool)
-        if any(work.choice.making for work in run.shots):
-            stages.make_references(run)
-        shots = [stages.colorize_shot(run, work) for work in run.shots]
-        stages.wait_for(shots)
-        pool.close()
-        return stages.deliver(run).model_dump(mode="json")
+    with (
+        hold(film.paths, progress) as claim,
+        worker_pool(request.config, ray_address, workers, device, progress) as pool,
+    ):
+        run = stages.plan(film, request, pool, claim, scope)
+        with recorded(run):
+            if any(work.choice.making for work in run.shots):
+                stages.make_references(run)
+            stages.wait_for([stages.colorize_shot(run, work) for work in run.shots])
+            pool.close()
+            return stages.deliver(run).model_dump(mode="json")

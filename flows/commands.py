@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,14 +17,19 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
-from colorize_core.errors import ClusterUnavailable, Unfinished
-from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request
+from colorize_core.errors import ClusterUnavailable, KinecolorError, Unfinished
+from colorize_core.paths import FilmPaths
+from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request, kept_request
+from colorize_core.scope import ALL, Scope
 from colorize_core.summary import RunSummary
 from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
     from colorize_core.placement import DeviceKind
     from colorize_core.verify import Verification
+
+
+_MOST_NOTES = 20  # printed at the end of a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +90,56 @@ def colorize(request: FilmRequest, where: Where, *, as_json: bool, debug: bool) 
         write(summary.model_dump_json())
 
 
-def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
+def retry(work: str, scope: Scope, where: Where, *, as_json: bool, debug: bool) -> None:
+    """Do again what failed in the films of a work root, and say what came of each.
+
+    Raises:
+        Unfinished: a film failed again, after the others were tried.
+    """
+    from colorize_core.retry import films_to_retry
+
+    films = films_to_retry(storage.normalise(work), scope)
+    if not films and not as_json:
+        Terminal().say(f"Nothing has failed in {storage.redact(work)}.")
+    with json_only() if as_json else nullcontext() as write:
+        ended = [_retry(paths, scope, where, as_json=as_json, debug=debug) for paths in films]
+        if write is not None:
+            write(json.dumps({"films": [each for each, _ in ended]}))
+    failed = [error for _, error in ended if error]
+    if failed:
+        raise failed[0] if len(films) == 1 else _all(failed, work)
+
+
+def _retry(
+    paths: FilmPaths, scope: Scope, where: Where, *, as_json: bool, debug: bool
+) -> tuple[dict[str, Any], KinecolorError | None]:
+    """What became of one film, as JSON, and its error."""
+    try:
+        summary = _run(kept_request(paths), where, debug=debug, scope=scope)
+    except KinecolorError as error:
+        said = getattr(error, "summary", None) or {"film": paths.folder, "status": "error"}
+        return {**said, "error": error.what, "remedy": error.remedy}, error
+    if not as_json:
+        _say_summary(summary)
+    return summary.model_dump(mode="json"), None
+
+
+def _all(failed: list[KinecolorError], work: str) -> Unfinished:
+    from colorize_core.run import retry_command
+
+    return Unfinished(
+        f"{len(failed)} films are not finished: {' '.join(error.what for error in failed)}",
+        f"Only what failed is done again by: {retry_command(work)}",
+    )
+
+
+def _run(request: FilmRequest, where: Where, *, debug: bool, scope: Scope = ALL) -> RunSummary:
     check_request(request)  # before anything is started, so that a typo costs no waiting
     with Terminal() as terminal:
         if where.local:
             from colorize_core.local import colorize_film as colorize_here
 
-            return colorize_here(request, terminal.progress, where.device)
+            return colorize_here(request, terminal.progress, where.device, scope)
         terminal.say("Starting Prefect and Ray …")
         from tasks.server import choose_server
 
@@ -100,7 +149,7 @@ def _run(request: FilmRequest, where: Where, *, debug: bool) -> RunSummary:
 
         with listening(terminal.progress):
             try:
-                summary = colorize_film(request, where.ray, where.workers, where.device)
+                summary = colorize_film(request, where.ray, where.workers, where.device, scope)
             except RuntimeError as error:
                 if "ephemeral Prefect API server" not in str(error):
                     raise
@@ -122,8 +171,10 @@ def _say_summary(summary: RunSummary) -> None:
     if summary.grey_shots:
         shots = ", ".join(map(str, summary.grey_shots))
         terminal.say(f"Left grey, since no reference served them: shots {shots}.")
-    for warning in summary.warnings:
+    for warning in summary.warnings[:_MOST_NOTES]:
         terminal.say(f"Note: {warning}")
+    if len(summary.warnings) > _MOST_NOTES:
+        terminal.say(f"Note: … and {len(summary.warnings) - _MOST_NOTES} more, in the report.")
     luma = "the source's luma, bit for bit" if summary.luma_exact else "not the source's exact luma"
     terminal.say(f"Frame list: {summary.frames_list} ({luma})")
     terminal.say(f"Report:     {summary.report}")

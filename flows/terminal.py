@@ -26,6 +26,7 @@ _STAGES = {
     "identify": ("Reading the source", "MiB"),
     "scan": ("Scanning frames and shots", "frames"),
     "references": ("Choosing references", "stills"),
+    "claim": ("Waiting for another run", "s"),
     "workers": ("Waiting for workers of the cluster", "workers"),
     "train": ("Training", "steps"),
     "make-references": ("Making references", "stills"),

@@ -9,10 +9,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from colorize_core.config import RunConfig
+from colorize_core.config import Budgets, RunConfig
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.diffusion.weights import check_weights
 from colorize_core.errors import ClusterUnavailable, KinecolorError
@@ -79,7 +80,8 @@ def worker_pool(
     with _joined(address):
         facts = PartFacts.of(config)
         groups = place(facts, _resources(config, facts), device, workers)
-        pool = GroupedPool(groups, partial(start_group, progress=progress))
+        start = partial(start_group, budgets=config.budgets, progress=progress)
+        pool = GroupedPool(groups, start)
         try:
             pool.open("finish")
             yield pool
@@ -113,20 +115,33 @@ def _joined(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def start_group(group: Group, progress: Progress = lambda stage, done, total: None) -> RayPool:
+def start_group(
+    group: Group,
+    progress: Progress = lambda stage, done, total: None,
+    budgets: Budgets = Budgets(),  # noqa: B008  frozen
+) -> RayPool:
     """A pool of the group's workers, ready; Ray is joined. `progress` hears of it where that takes
-    long."""
+    long.
+
+    Raises:
+        ClusterUnavailable: no worker could be started.
+    """
     from tasks.pool import RayPool
     from tasks.worker import Worker
 
     # A worker on a GPU takes no CPU from those that finish frames.
     actor = Worker.options(num_cpus=0 if group.gpu_share else 1, num_gpus=group.gpu_share)
-    pool = RayPool(
-        group.workers,
-        start_worker=lambda: actor.remote(group.device),
-        sticky=group.takes_turns,
-    )
-    pool.wait_ready(partial(progress, "workers"))
+
+    def start_worker(memory: float) -> Any:
+        bytes_ = int(group.device.memory_bytes * memory)
+        return actor.remote(replace(group.device, memory_bytes=bytes_))
+
+    pool = RayPool(group.workers, start_worker, budgets=budgets, sticky=group.takes_turns)
+    try:
+        pool.wait_ready(partial(progress, "workers"))
+    except BaseException:
+        pool.close()
+        raise
     return pool
 
 

@@ -68,9 +68,9 @@ def segment_table(film: str, rows: list[SegmentRow]) -> None:
     ranked = sorted(rows, key=lambda row: (order[row.status], row.shot, row.segment))
     table = [
         {
-            "segment": f"{row.shot:04d}-{row.segment:04d}",
+            "segment": row.id,
             "frames": f"{row.start}–{row.end - 1}",
-            "status": "grey" if row.grey else row.status,
+            "status": "grey" if row.grey and row.status == "done" else row.status,
             "attempts": row.attempts,
             "seconds": round(row.seconds or 0.0, 2),
             "confidence": None if row.confidence is None else round(row.confidence, 3),

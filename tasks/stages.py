@@ -12,12 +12,14 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
+from colorize_core.claim import Claim
 from colorize_core.deliver import deliver as deliver_film
 from colorize_core.errors import Unfinished
 from colorize_core.film import Film, open_film
 from colorize_core.prepare import prepare_run
 from colorize_core.request import FilmRequest
 from colorize_core.run import FilmRun
+from colorize_core.scope import Scope
 from colorize_core.shot_work import ShotWork
 from colorize_core.summary import RunSummary
 from colorize_core.work import Pool
@@ -31,9 +33,10 @@ def ingest(request: FilmRequest) -> Film:
 
 
 @task(task_run_name="plan · choose references", cache_policy=NO_CACHE, persist_result=False)
-def plan(film: Film, request: FilmRequest, pool: Pool) -> FilmRun:
+def plan(film: Film, request: FilmRequest, pool: Pool, claim: Claim, scope: Scope) -> FilmRun:
     """Choose each shot's stills, and name all work before any of it starts."""
-    return prepare_run(film, request, pool, observe.StageProgress(film.paths.film))
+    progress = observe.StageProgress(film.paths.film)
+    return prepare_run(film, request, pool, progress, claim, scope)
 
 
 @task(task_run_name="references · make stills", cache_policy=NO_CACHE, persist_result=False)

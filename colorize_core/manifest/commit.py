@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from colorize_core import storage
 from colorize_core.errors import CommitLost
-from colorize_core.manifest.read import Snapshot, latest, read_metadata
+from colorize_core.manifest.read import Snapshot, latest, object_name, read_metadata
 from colorize_core.manifest.schema import FilmRow, Row, SegmentRow, ShotRow, arrow_schema
+from colorize_core.manifest.seal import OPEN_SEAL, SEAL_KEY, seal
 from colorize_core.paths import FilmPaths
 
 COMMIT_KEY = b"kinecolor.commit"
@@ -29,8 +30,9 @@ WRITER_KEY = b"kinecolor.writer"
 R = TypeVar("R", bound=Row)
 
 
-def encode(row: type[R], rows: Iterable[R], commit_id: str, writer: str) -> bytes:
-    """A Parquet file with `rows` in the order of the table's key. Same arguments, same bytes."""
+def encode(row: type[R], rows: Iterable[R], name: str, commit_id: str, writer: str) -> bytes:
+    """A Parquet file with `rows` in the order of the table's key, sealed as the object `name`. Same
+    arguments, same bytes."""
     schema = arrow_schema(row)
     marks = {COMMIT_KEY: commit_id.encode(), WRITER_KEY: writer.encode()}
     table = pa.Table.from_pylist(
@@ -38,8 +40,10 @@ def encode(row: type[R], rows: Iterable[R], commit_id: str, writer: str) -> byte
         schema=schema.with_metadata({**(schema.metadata or {}), **marks}),
     )
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    return sink.getvalue().to_pybytes()
+    with pq.ParquetWriter(sink, table.schema, compression="zstd", write_page_checksum=True) as file:
+        file.write_table(table)
+        file.add_key_value_metadata({SEAL_KEY: OPEN_SEAL})
+    return seal(sink.getvalue().to_pybytes(), name)
 
 
 def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int) -> int:
@@ -52,7 +56,7 @@ def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int
     version = after_version + 1
     uri = paths.manifest(row.table, version)
     writer = f"process {os.getpid()} on {socket.gethostname()}"
-    data = encode(row, rows, uuid.uuid4().hex, writer)
+    data = encode(row, rows, object_name(paths, row, version), uuid.uuid4().hex, writer)
     if storage.put_if_absent(uri, data):
         return version
     there = storage.read(uri)
@@ -94,6 +98,16 @@ class Ledger:
             self._paths.manifest(row.table, version)
             for row, table in self._tables.items()
             for version in table.damaged
+        ]
+
+    @property
+    def missing(self) -> list[str]:
+        """The manifest versions that are not there between others that are, by their URIs; of
+        several in a row the first and the last."""
+        return [
+            " to ".join(self._paths.manifest(row.table, each) for each in sorted({gap[0], gap[-1]}))
+            for row, table in self._tables.items()
+            for gap in table.missing
         ]
 
     def segments(self) -> list[SegmentRow]:
@@ -161,7 +175,7 @@ class _Table(Generic[R]):
 
     def __init__(self, found: Snapshot[R]) -> None:
         self.version = found.version
-        self.damaged = found.damaged
+        self.damaged, self.missing = found.damaged, found.missing
         self.rows = {row.identity: row for row in found.rows}
         self.changed = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -12,7 +13,10 @@ import pyarrow.parquet as pq
 from colorize_core import storage
 from colorize_core.errors import ManifestUnreadable, ObjectDamaged
 from colorize_core.manifest.schema import SCHEMA_VERSION, SCHEMA_VERSION_KEY, Row
+from colorize_core.manifest.seal import is_sealed, is_whole
 from colorize_core.paths import FilmPaths
+
+_WITHOUT_SEAL = b"1"  # the schema version whose files have none
 
 R = TypeVar("R", bound=Row)
 
@@ -25,12 +29,15 @@ class Snapshot(Generic[R]):
         version: the newest version that is there, 0 where there is none: the next commit's base.
         rows: of the newest version that can be read, sorted by the table's key.
         damaged: the versions that were passed over because they are damaged, newest first.
-            Nothing is lost by it but time: objects are found again by name.
+        missing: the versions that are not there between others that are.
+
+    Nothing is lost by damage but time: objects are found again by name.
     """
 
     version: int
     rows: Sequence[R]
     damaged: tuple[int, ...] = ()
+    missing: tuple[range, ...] = ()
 
 
 def latest(paths: FilmPaths, row: type[R]) -> Snapshot[R]:
@@ -41,6 +48,8 @@ def latest(paths: FilmPaths, row: type[R]) -> Snapshot[R]:
         StorageUnavailable, StorageError.
     """
     versions = paths.manifest_versions(row.table)
+    newest = versions[-1] if versions else 0
+    missing = tuple(range(a + 1, b) for a, b in pairwise(versions) if b > a + 1)
     damaged: list[int] = []
     for version in reversed(versions):
         try:
@@ -48,8 +57,8 @@ def latest(paths: FilmPaths, row: type[R]) -> Snapshot[R]:
         except ObjectDamaged:
             damaged.append(version)
         else:
-            return Snapshot(versions[-1], rows, tuple(damaged))
-    return Snapshot(versions[-1] if versions else 0, (), tuple(damaged))
+            return Snapshot(newest, rows, tuple(damaged), missing)
+    return Snapshot(newest, (), tuple(damaged), missing)
 
 
 def read_version(paths: FilmPaths, row: type[R], version: int) -> tuple[R, ...]:
@@ -61,23 +70,30 @@ def read_version(paths: FilmPaths, row: type[R], version: int) -> tuple[R, ...]:
         ManifestUnreadable: a newer kinecolor wrote it.
         StorageUnavailable, StorageError.
     """
-    uri = paths.manifest(row.table, version)
-    return decode(storage.read(uri), row, uri)
+    return decode(storage.read(paths.manifest(row.table, version)), row, paths, version)
 
 
-def decode(data: bytes, row: type[R], name: str) -> tuple[R, ...]:
-    """The rows in the Parquet file `data`, which people know as `name`.
+def object_name(paths: FilmPaths, row: type[Row], version: int) -> str:
+    """What a file is sealed as: its place under the films of a work root, which may be moved."""
+    return f"{paths.film}/{paths.relative(paths.manifest(row.table, version))}"
+
+
+def decode(data: bytes, row: type[R], paths: FilmPaths, version: int) -> tuple[R, ...]:
+    """The rows in `data`, which was found as a version of the table that holds `row`.
 
     Raises:
-        ObjectDamaged, ManifestUnreadable.
+        ObjectDamaged: it is not what was committed as that version.
+        ManifestUnreadable: a newer kinecolor wrote it.
     """
-    try:
-        version = int(read_metadata(data, name)[SCHEMA_VERSION_KEY])
-    except (KeyError, ValueError) as error:
-        raise _damaged(name) from error
-    if version > SCHEMA_VERSION:
+    name = paths.manifest(row.table, version)
+    if is_sealed(data) and not is_whole(data, object_name(paths, row, version)):
+        raise _damaged(name)
+    schema = read_metadata(data, name).get(SCHEMA_VERSION_KEY, b"")
+    if not (is_sealed(data) or schema == _WITHOUT_SEAL):
+        raise _damaged(name)
+    if int(schema) > SCHEMA_VERSION:
         raise ManifestUnreadable(
-            f"The manifest {storage.redact(name)} has schema version {version}; this kinecolor "
+            f"The manifest {storage.redact(name)} has schema version {int(schema)}; this kinecolor "
             f"reads up to {SCHEMA_VERSION}.",
             "Install the kinecolor that wrote it, or a newer one.",
         )
@@ -91,14 +107,14 @@ def decode(data: bytes, row: type[R], name: str) -> tuple[R, ...]:
 
 
 def read_metadata(data: bytes, name: str) -> dict[bytes, bytes]:
-    """The schema metadata of a manifest file.
+    """The key-value metadata of a manifest file.
 
     Raises:
         ObjectDamaged.
     """
     try:
-        return dict(pq.read_schema(pa.BufferReader(data)).metadata or {})
-    except (pa.ArrowException, OSError) as error:
+        return dict(pq.read_metadata(pa.BufferReader(data)).metadata or {})
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(name) from error
 
 

@@ -14,13 +14,16 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION = 1
+from colorize_core.plan import segment_id
+
+SCHEMA_VERSION = 2
 SCHEMA_VERSION_KEY = b"kinecolor.schema_version"
 TABLE_KEY = b"kinecolor.table"
 
 SegmentStatus = Literal["pending", "running", "done", "failed", "quarantined"]
-ShotStatus = Literal["pending", "done", "grey", "failed"]
-FilmStatus = Literal["running", "published", "unfinished", "failed"]
+ShotStatus = Literal["pending", "done", "grey", "partial", "failed"]
+FilmStatus = Literal["running", "published", "unfinished", "stopped", "failed"]
+FAILED: tuple[SegmentStatus, ...] = ("failed", "quarantined")
 
 
 class Row(BaseModel):
@@ -59,6 +62,12 @@ class SegmentRow(Row):
         default=None,
         description="Object of the end anchor's colours, relative to the film's folder.",
     )
+    start_anchor_digest: str | None = Field(
+        default=None, description="sha256 of the start anchor's object."
+    )
+    end_anchor_digest: str | None = Field(
+        default=None, description="sha256 of the end anchor's object."
+    )
     references: tuple[str, ...] = Field(
         default=(), description="Digests of the colour stills that the shot takes its colours from."
     )
@@ -79,14 +88,18 @@ class SegmentRow(Row):
     seed: int = Field(description="Seed of every random draw.")
     status: SegmentStatus = Field(
         default="pending",
-        description="pending: not begun. running: a worker has it. done: its object is there "
-        "whole. failed: given up in this run. quarantined: failed again when it was tried alone.",
+        description="pending: not made, or not looked at yet in this run. running: a worker has "
+        "it. done: its object is there whole. failed: given up for a reason outside itself, such "
+        "as an anchor that could not be made. quarantined: every try at it failed.",
     )
     grey: bool = Field(
         default=False,
-        description="Left without colour on purpose: no usable reference, or asked for.",
+        description="Its frames stay grey: no usable reference, asked for, or, where it failed, "
+        "on_failure=grey.",
     )
-    attempts: int = Field(default=0, ge=0, description="Tries so far in the run that computed it.")
+    attempts: int = Field(
+        default=0, ge=0, description="Tries in the run that computed it or gave it up."
+    )
     error_class: str | None = Field(default=None, description="Class of the last error.")
     error: str | None = Field(default=None, description="What the last error said.")
     uri: str | None = Field(
@@ -111,6 +124,11 @@ class SegmentRow(Row):
     )
     computed_in_run: str | None = Field(default=None, description="Id of the run that computed it.")
 
+    @property
+    def id(self) -> str:
+        """What people call the segment: shot and number."""
+        return segment_id(self.shot, self.segment)
+
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
         if self.end <= self.start:
@@ -120,7 +138,7 @@ class SegmentRow(Row):
                 raise ValueError("a segment that is done names its object, digest and bytes")
             if self.frames != self.end - self.start:
                 raise ValueError(f"{self.end - self.start} frames planned, {self.frames} made")
-        if self.status in {"failed", "quarantined"} and self.error_class is None:
+        if self.status in FAILED and self.error_class is None:
             raise ValueError("a segment that failed says why")
         return self
 
@@ -151,7 +169,8 @@ class ShotRow(Row):
     status: ShotStatus = Field(
         default="pending",
         description="pending: not finished. done: its chunks are there. grey: the same, without "
-        "colour. failed: some of its segments failed.",
+        "colour. partial: the same, with the frames of failed segments grey. failed: some of its "
+        "segments failed.",
     )
     chunks: tuple[str, ...] = Field(
         default=(),
@@ -175,7 +194,7 @@ class ShotRow(Row):
     def _holds_together(self) -> Self:
         if self.end <= self.start:
             raise ValueError("a shot has at least one frame")
-        if self.status in {"done", "grey"}:
+        if self.status in {"done", "grey", "partial"}:
             if not self.chunks or len(self.chunks) != len(self.chunk_digests):
                 raise ValueError("a finished shot names its chunks and a digest for each")
             if self.frames != self.end - self.start:
@@ -214,8 +233,8 @@ class FilmRow(Row):
     status: FilmStatus = Field(
         default="running",
         description="running: a run is at it, or was killed. published: the result is at its "
-        "final name. unfinished: segments failed, nothing was published. failed: the run ended "
-        "with an error.",
+        "final name. unfinished: segments failed, nothing was published. stopped: somebody ended "
+        "the run. failed: the run ended with an error.",
     )
     output: str | None = Field(default=None, description="Where the result was published.")
     output_digest: str | None = Field(default=None, description="sha256 of the published result.")
@@ -223,6 +242,14 @@ class FilmRow(Row):
         default=None, description="Digest of the chunks that the result was joined from."
     )
     frames_out: int | None = Field(default=None, ge=0, description="Frames of the result, counted.")
+    failed_frames: int = Field(
+        default=0,
+        ge=0,
+        description="Frames of the result that are grey because their segments failed.",
+    )
+    frame_list_digest: str | None = Field(
+        default=None, description="sha256 of the frame list beside the result."
+    )
     luma_exact: bool | None = Field(
         default=None,
         description="Whether the source's Y' plane was proved kept; null: not asked for.",

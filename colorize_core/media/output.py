@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -17,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from colorize_core.errors import StorageError
+from colorize_core.errors import StorageError, StorageFull
 from colorize_core.media.master import MasterFormat
 
 # Packets come in the order of their times: the muxer need not hold any back to sort them.
@@ -36,16 +37,17 @@ def open_output(path: Path, container: str, **options: str) -> Iterator[OutputCo
         container: FFmpeg's name of the format. options: of its muxer.
 
     Raises:
-        StorageError: the file cannot be written.
+        StorageError, StorageFull: the file cannot be written.
     """
     settings = {"fflags": "+bitexact", **options}
     try:
         with av.open(f"file:{path}", "w", format=container, container_options=settings) as file:
             yield file
     except FFmpegError as error:
-        raise StorageError(
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (StorageFull if full else StorageError)(
             f"{path} could not be written ({error.strerror}).",
-            "Check the free space and the permissions there.",
+            "Check the free space and the permissions there, then run again: work done is kept.",
         ) from error
 
 

@@ -7,11 +7,14 @@ import io
 import re
 import struct
 import warnings
+import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from colorize_core import storage
 from colorize_core.engines.contract import F32, ColourStill
@@ -24,6 +27,9 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _LONGEST_SIDE = 2048  # larger stills are reduced: no part works at more
 _COLOURFUL = 4.0  # a*b* distance from grey that JPEG alone does not make of a grey picture
 _LEAST_COLOURFUL_SHARE = 0.001
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_FRAME = 12  # bytes of a chunk besides its content: length, kind, checksum
+_NAME = "kinecolor.name"
 _NOT_READABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow raises
 
 
@@ -133,21 +139,69 @@ def has_colour(lab: F32) -> bool:
     return float(np.mean(chroma > _COLOURFUL)) >= _LEAST_COLOURFUL_SHARE
 
 
-def as_png(still: ColourStill) -> bytes:
-    """The still as a PNG file, exact: `load_still` gives the same still back."""
-    levels = np.rint(lab_to_srgb(still.lab) * np.float32(255)).astype(np.uint8)
+def as_png(still: ColourStill, name: str = "") -> bytes:
+    """The still as a PNG file, exact: `load_still` gives the same still back. `name` (ASCII) is
+    written into a file whose name is no digest of its pixels; empty: none is."""
+    texts = PngInfo()
+    if name:
+        texts.add_text(_NAME, name)
     buffer = io.BytesIO()
-    Image.fromarray(levels).save(buffer, "PNG", compress_level=1)
+    Image.fromarray(_levels(still)).save(buffer, "PNG", compress_level=1, pnginfo=texts)
     return buffer.getvalue()
 
 
-def is_whole_png(data: bytes) -> bool:
-    """Whether `data` is a PNG file whose checksums are right."""
+def keep_still(still: ColourStill, uri: str) -> Literal["", "missing", "damaged"]:
+    """Stores the still, unless it is there. Returns what was wrong.
+
+    Raises:
+        StorageError: the store failed.
+    """
     try:
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()
-    except _NOT_READABLE:
+        if _is_png_of(storage.read(uri), still):
+            return ""
+        wrong = "damaged"
+    except ObjectMissing:
+        wrong = "missing"
+    storage.replace_atomically(uri, as_png(still))
+    return wrong
+
+
+def _is_png_of(data: bytes, still: ColourStill) -> bool:
+    if not _png_chunks(data):
         return False
-    return data.endswith(b"IEND\xaeB`\x82")
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            return np.array_equal(np.asarray(image), _levels(still))
+    except (*_NOT_READABLE, Image.DecompressionBombError):
+        return False
+
+
+def is_png_named(data: bytes, name: str) -> bool:
+    """Whether `data` is a whole file of `as_png` with this name in it."""
+    return (b"tEXt", f"{_NAME}\0{name}".encode()) in _png_chunks(data)
+
+
+def _png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Kind and content of each chunk of a PNG file; none where any bit is not as it was written.
+    (Pillow's `verify` leaves a few bits open.)"""
+    if not data.startswith(_PNG_SIGNATURE):
+        return []
+    found = []
+    at = len(_PNG_SIGNATURE)
+    while at + _PNG_FRAME <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        named, checksum = data[at + 4 : at + 8 + length], data[at + 8 + length : at + 12 + length]
+        if checksum != zlib.crc32(named).to_bytes(4, "big"):
+            return []
+        found.append((named[:4], named[4:]))
+        at += _PNG_FRAME + length
+    ends = [kind for kind, _ in found].count(b"IEND")
+    return found if at == len(data) and ends == 1 and found[-1] == (b"IEND", b"") else []
+
+
+def _levels(still: ColourStill) -> NDArray[np.uint8]:
+    """sRGB, uint8 ``[H, W, 3]``."""
+    return np.rint(lab_to_srgb(still.lab) * np.float32(255)).astype(np.uint8)
 
 
 def as_stored_picture(still: ColourStill, rotation: int) -> ColourStill:

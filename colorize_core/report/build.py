@@ -14,7 +14,7 @@ from colorize_core.timebase import format_timecode
 
 LOW_CONFIDENCE = 0.5  # below it a shot is marked for a look
 MOST_TO_CHECK = 12  # shots named on top, so that the worst are found without scrolling
-_URGENCY = ("failed", "pending", "grey", "done")
+_URGENCY = ("failed", "pending", "partial", "grey", "done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class _Totals:
     shots: int
     coloured: int
     grey: int
+    partial: int
     failed: int
     pending: int
     low: int
@@ -49,7 +50,8 @@ def build_report(film: FilmSummary, shots: Sequence[ShotSummary]) -> bytes:
 
 
 def to_check(shots: Sequence[ShotSummary]) -> list[ShotSummary]:
-    """The shots to look at first, worst first: failed, pending, grey, then low confidence."""
+    """The shots to look at first, worst first: failed, pending, partial, grey, then low
+    confidence."""
     doubtful = [shot for shot in shots if shot.status != "done" or is_low(shot)]
     doubtful.sort(key=lambda shot: (_URGENCY.index(shot.status), shot.confidence or 0.0))
     return doubtful
@@ -73,8 +75,9 @@ def _totals(shots: Sequence[ShotSummary]) -> _Totals:
     weighted = sum((shot.confidence or 0.0) * len(shot.span) for shot in rated)
     return _Totals(
         shots=len(shots),
-        coloured=by_status.count("done"),
+        coloured=by_status.count("done") + by_status.count("partial"),
         grey=by_status.count("grey"),
+        partial=by_status.count("partial"),
         failed=by_status.count("failed"),
         pending=by_status.count("pending"),
         low=sum(is_low(shot) for shot in shots),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from colorize_core import storage
 from colorize_core.manifest.schema import ShotRow
 from colorize_core.media.decode import FilmReader
 from colorize_core.report.build import build_report
 from colorize_core.report.pictures import result_pictures, source_picture, still_picture
 from colorize_core.report.summary import FilmSummary, ShotSummary
+from colorize_core.run import FilmRun, retry_command
 from colorize_core.shot_work import ShotWork
 from colorize_core.summary import RunSummary
-
-if TYPE_CHECKING:
-    from colorize_core.run import FilmRun
 
 
 def write_report(run: FilmRun, summary: RunSummary) -> None:
@@ -38,7 +34,7 @@ def write_report(run: FilmRun, summary: RunSummary) -> None:
 def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> ShotSummary:
     film, span = run.film, work.shot.span
     look = (film.info.sar, film.info.rotation)
-    finished = row.status in ("done", "grey")
+    finished = row.status in ("done", "grey", "partial")
     return ShotSummary(
         number=work.shot.number,
         span=span,
@@ -78,5 +74,5 @@ def _film(run: FilmRun, summary: RunSummary) -> FilmSummary:
         seconds=summary.seconds,
         version=run.version,
         warnings=summary.warnings,
-        next_command=None if summary.output else "the same kinecolor colorize command again",
+        next_command=retry_command(run.request.work) if summary.failed_segments else None,
     )

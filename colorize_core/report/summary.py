@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from colorize_core.manifest.schema import ShotStatus
 from colorize_core.timebase import FrameSpan
 
 THUMBNAIL_BYTES = 5_600  # five of them in base64 keep a shot's row under 40 kB
@@ -34,8 +35,9 @@ class ShotSummary:
     Attributes:
         number: as in the shot list.
         span: its frames. start_s, end_s: its time in the film, in seconds, end not included.
-        status: done; grey (left grey on purpose); failed; pending (not yet made).
-        reason: one line: why it is grey or failed, else empty.
+        status: done; grey (left grey on purpose); partial (frames of failed segments are grey);
+            failed; pending (not yet made).
+        reason: one line: why it is not done, else empty.
         confidence: mean over its frames and pixels in [0, 1]; None where nothing was coloured.
         seconds: of work that went into it.
         source: a frame as it came in. references: the stills it took its colours from.
@@ -46,7 +48,7 @@ class ShotSummary:
     span: FrameSpan
     start_s: Fraction
     end_s: Fraction
-    status: Literal["done", "grey", "failed", "pending"]
+    status: ShotStatus
     reason: str = ""
     confidence: float | None = None
     seconds: float = 0.0

@@ -35,15 +35,13 @@ def pool(request: pytest.FixtureRequest) -> Iterator[Pool]:
         yield local
         local.close()
         return
+    from tasks.cluster import start_group
     from tasks.groups import GroupedPool
-    from tasks.pool import RayPool
 
     request.getfixturevalue("ray_cluster")
-    remote: Pool
-    if request.param == "ray":
-        remote = RayPool(2)
-    else:
-        remote = GroupedPool([Group(("finish",), 2, CPU)], lambda group: RayPool(group.workers))
+    group = Group(("finish",), 2, CPU)
+    grouped = request.param == "grouped"
+    remote = GroupedPool([group], start_group) if grouped else start_group(group)
     yield remote
     remote.close()
 
@@ -55,7 +53,12 @@ def items(tmp_path_factory: pytest.TempPathFactory) -> list[ChunkItem]:
     film = scanned_film(folder, frames=24)
     return [
         ChunkItem(
-            film.ref, RunConfig(), 0, FrameSpan(4 * i, 4 * i + 4), (), str(folder / f"{i}.mkv")
+            film.ref,
+            RunConfig(),
+            0,
+            FrameSpan(4 * i, 4 * i + 4),
+            ((None, 4),),
+            str(folder / f"{i}.mkv"),
         )
         for i in range(6)
     ]
@@ -71,7 +74,7 @@ def test_every_item_ends_with_its_own_outcome(pool: Pool, items: list[ChunkItem]
 
 
 def test_an_error_is_the_items_own(pool: Pool, items: list[ChunkItem], tmp_path: Path) -> None:
-    bad = replace(items[0], colours=(str(tmp_path / "nothing.parquet"),))
+    bad = replace(items[0], colours=((str(tmp_path / "nothing.parquet"), 4),))
     futures = [pool.submit(item) for item in (items[1], bad, items[2])]
     assert isinstance(futures[0].result(60), Outcome)
     with pytest.raises(ObjectMissing):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from colorize_core.claim import hold
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.contract import Device, Facts, Memory
 from colorize_core.errors import InputError
@@ -55,7 +56,9 @@ def estimated(
 def test_counts_are_those_of_the_run(tmp_path: Path) -> None:
     request = film_request(tmp_path, "anchor_interval=4")
     facts = PartFacts.of(request.config)
-    run = prepare_run(opened(request), request, LocalPool(), quiet)
+    film = opened(request)
+    with hold(film.paths, quiet) as claim:
+        run = prepare_run(film, request, LocalPool(), quiet, claim)
     found = estimated(request, facts, Timings({}))
     assert (found.shots, found.grey_shots, found.frames) == (3, 0, sum(SCENES))
     assert found.segments == sum(len(work.segments) for work in run.shots)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +11,20 @@ import pytest
 
 from colorize_core.config import RunConfig
 from colorize_core.engines.contract import ColourStill
-from colorize_core.errors import ReferenceRejected
+from colorize_core.errors import KinecolorError, ReferenceRejected
 from colorize_core.made_stills import make_stills, missing_stills
 from colorize_core.references.stills import as_png
 from colorize_core.work import Outcome, ReferenceItem, StillRef, Stored
 from tests.film import scanned_film
 
-PNG = as_png(ColourStill("s", np.full((6, 8, 3), 40, np.float32)))
+STILL = ColourStill("s", np.full((6, 8, 3), 40, np.float32))
 REJECTED = ReferenceRejected("no")
+
+
+def write_still(item: ReferenceItem) -> bytes:
+    path = Path(item.output)
+    path.write_bytes(as_png(STILL, path.name))
+    return path.read_bytes()
 
 
 class Maker:
@@ -30,14 +36,13 @@ class Maker:
 
     def __call__(
         self, items: Sequence[ReferenceItem]
-    ) -> Iterator[tuple[ReferenceItem, Outcome | Exception]]:
+    ) -> Iterator[tuple[ReferenceItem, Outcome | KinecolorError]]:
         self.rounds.append([Path(item.output).stem for item in items])
         for item in items:
             if Path(item.output).stem in self._failing:
                 yield item, REJECTED
                 continue
-            Path(item.output).write_bytes(PNG)
-            stored = Stored(item.output, "", len(PNG), 1, 1.0)
+            stored = Stored(item.output, "", len(write_still(item)), 1, 1.0)
             yield item, Outcome((stored,), 0.1, 1, "w", "n", "cpu")
 
 
@@ -62,7 +67,7 @@ def test_stills_that_others_need_come_first(items: list[ReferenceItem]) -> None:
 
 
 def test_what_is_there_is_not_made_again(items: list[ReferenceItem]) -> None:
-    Path(items[0].output).write_bytes(PNG)
+    write_still(items[0])
     maker = Maker()
     assert make_stills(missing_stills(items)[0], maker, lambda _: None) == {}
     assert maker.rounds == [["c"], ["b", "d"]]
@@ -76,10 +81,21 @@ def test_a_failed_still_takes_those_along_that_need_it(items: list[ReferenceItem
     assert maker.rounds == [["a", "c"], ["b"]]
 
 
-@pytest.mark.parametrize("data", [b"", PNG[:-20], PNG[:40] + b"\0" + PNG[41:]])
-def test_a_damaged_still_is_removed_and_named(items: list[ReferenceItem], data: bytes) -> None:
-    Path(items[0].output).write_bytes(data)
-    Path(items[2].output).write_bytes(PNG)
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda data: b"",
+    "cut": lambda data: data[:-20],
+    "other pixels": lambda data: data[:-30] + b"\0" + data[-29:],
+    "of another item": lambda data: as_png(STILL, "b.png"),
+    "without a name": lambda data: as_png(STILL),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_still_is_removed_and_named(
+    items: list[ReferenceItem], damage: Callable[[bytes], bytes]
+) -> None:
+    Path(items[0].output).write_bytes(damage(write_still(items[0])))
+    write_still(items[2])
     absent = replace(items[1], output="/nowhere.png")
     missing, said = missing_stills([items[0], items[2], absent])
     assert said == ["a.png was damaged and is made again."]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from colorize_core.chroma_file import decode_chroma
+from colorize_core.claim import hold
 from colorize_core.config import load_config
 from colorize_core.engines.contract import Chroma
 from colorize_core.errors import DeviceMissing, LicenceNotAccepted, Unfinished
@@ -100,7 +101,8 @@ def test_a_users_still_comes_before_a_made_one(
 ) -> None:
     request = film_request(tmp_path, *paper_settings(paper_models), stills=(17,), preset="fast")
     film = open_film(request, quiet)
-    run = prepare_run(film, request, LocalPool(), quiet)
+    with hold(film.paths, quiet) as claim:
+        run = prepare_run(film, request, LocalPool(), quiet, claim)
     assert [work.choice.making is None for work in run.shots] == [False, True, False]
 
 

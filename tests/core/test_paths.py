@@ -69,6 +69,18 @@ def test_versions_are_found_by_number_beside_other_files() -> None:
         paths.manifest("shots", 0)
 
 
+def test_claims_are_found_by_number() -> None:
+    paths = FilmPaths("memory://paths-claims", FILM)
+    assert paths.claims() == []
+    for number in (10, 9):
+        storage.put_if_absent(paths.claim(number), b"")
+    storage.put_if_absent(storage.join(paths.claims_dir, "claim-1.json"), b"")
+    assert paths.claims() == [9, 10]
+    assert paths.claim(9) == f"{paths.folder}/claims/claim-00000009.json"
+    with pytest.raises(ValueError, match="count from 1"):
+        paths.claim(0)
+
+
 def test_the_films_of_a_work_root_are_listed() -> None:
     root = "memory://paths-films"
     assert film_ids(root) == []

@@ -84,7 +84,7 @@ def test_the_work_in_an_item(tmp_path: Path) -> None:
     walked, matched = work_in(anchors(5), facts), work_in(anchors(None), facts)
     assert walked == ("match/1", pytest.approx(12 * pixels))
     assert matched == ("match/1", pytest.approx(3 * pixels))
-    chunk = ChunkItem(film, config, 1, FrameSpan(0, 12), (), str(tmp_path / "chunk.mkv"))
+    chunk = ChunkItem(film, config, 1, FrameSpan(0, 12), ((None, 12),), str(tmp_path / "chunk.mkv"))
     assert work_in(chunk, facts) == (FINISH, pytest.approx(12 * pixels))
     prepare_process()
     timings = Timings({})

@@ -20,12 +20,22 @@ from tests.film import command_line
 TIMEOUT_S = 180
 
 
-def program(request: FilmRequest, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def program(
+    request: FilmRequest, *arguments: str, module: str = "flows.cli", **variables: str
+) -> subprocess.Popen[str]:
     """`kinecolor colorize`, as a process that leads a session of its own."""
+    work = Path(request.work)
+    return start(work, *command_line(request), *arguments, module=module, **variables)
+
+
+def start(
+    work: Path, *arguments: str, module: str = "flows.cli", **variables: str
+) -> subprocess.Popen[str]:
+    """`kinecolor ARGUMENTS… --json`, with a Prefect of its own beside the work root."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command_line(request), *arguments, "--json"],
+        [sys.executable, "-m", module, *arguments, "--json"],
         cwd=ROOT,
-        env={**os.environ, "PREFECT_HOME": str(Path(request.work).parent / "prefect"), **variables},
+        env={**os.environ, "PREFECT_HOME": str(work.parent / "prefect"), **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import pytest
 
+from colorize_core.claim import hold
 from colorize_core.deliver import deliver
 from colorize_core.engines.contract import CPU
 from colorize_core.film import open_film
@@ -57,13 +58,14 @@ def test_a_film_on_one_gpu(
     pool = GroupedPool([*groups, Group(rest, 1, CPU)], start_group)
     try:
         film = open_film(request, quiet)
-        run = prepare_run(film, request, pool, quiet)
-        run.make_references()
-        for work in run.shots:
-            run.colorize_shot(work)
+        with hold(film.paths, quiet) as claim:
+            run = prepare_run(film, request, pool, quiet, claim)
+            run.make_references()
+            for work in run.shots:
+                run.colorize_shot(work)
+            assert deliver(run).status == "published"
     finally:
         pool.close()
-    assert deliver(run).status == "published"
 
 
 def test_nothing_is_started_for_a_stage_without_work(ray_cluster: str) -> None:

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future, wait
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-import ray
 
-from colorize_core.config import RunConfig
-from colorize_core.errors import WorkerLost
+from colorize_core.config import Budgets, RunConfig
+from colorize_core.errors import ClusterUnavailable, OutOfMemory, WorkerLost
 from colorize_core.timebase import FrameSpan
-from colorize_core.work import ChunkItem, Outcome, WorkItem
+from colorize_core.work import ChunkItem, Outcome
 from tasks.pool import RayPool
 from tests.film import ScannedFilm, scanned_film
+from tests.tasks.mortal import GLUTTON, HUNGRY, ONCE, POISON, STILLBORN, Mortal
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
-POISON = 13  # the shot number of an item that always takes its process down
-ONCE = 17  # of one that does so the first time
-
-
-@ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
-class Mortal:
-    """A worker that dies, as by a segmentation fault, on marked items."""
-
-    def ready(self) -> bool:
-        return True
-
-    def do(self, item: WorkItem) -> Outcome:
-        from colorize_core.colorize import perform
-
-        assert isinstance(item, ChunkItem)
-        mark = Path(item.output).with_suffix(".died")
-        if item.shot == POISON or (item.shot == ONCE and not mark.exists()):
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGSEGV)
-        return perform(item)
+MakePool = Callable[..., RayPool]
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +28,14 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> ScannedFilm:
 
 
 @pytest.fixture
-def make_pool(ray_cluster: str) -> Iterator[Callable[..., RayPool]]:
+def make_pool(ray_cluster: str, tmp_path: Path) -> Iterator[MakePool]:
     made: list[RayPool] = []
 
-    def make(**budgets: Any) -> RayPool:
-        made.append(RayPool(2, start_worker=Mortal.remote, **budgets))
+    def make(width: int = 2, **budgets: int) -> RayPool:
+        def start(memory: float) -> object:
+            return Mortal.remote(memory, str(tmp_path))
+
+        made.append(RayPool(width, start, budgets=Budgets(**budgets)))
         return made[-1]
 
     yield make
@@ -65,16 +46,23 @@ def make_pool(ray_cluster: str) -> Iterator[Callable[..., RayPool]]:
 def _submit(
     pool: RayPool, film: ScannedFilm, folder: Path, marks: list[int]
 ) -> list[Future[Outcome]]:
+    spans = FrameSpan(0, 4)
     return [
         pool.submit(
-            ChunkItem(film.ref, RunConfig(), mark, FrameSpan(0, 4), (), f"{folder}/{i}-{mark}.mkv")
+            ChunkItem(film.ref, RunConfig(), mark, spans, ((None, 4),), f"{folder}/{i}-{mark}.mkv")
         )
         for i, mark in enumerate(marks)
     ]
 
 
+def _tries(folder: Path, mark: int) -> list[float]:
+    """The share of memory that the worker of each try at a marked item had."""
+    (log,) = folder.glob(f"*-{mark}.tries")
+    return [float(line.split()[0]) for line in log.read_text().splitlines()]
+
+
 def test_a_death_costs_a_second_attempt_and_nothing_else(
-    make_pool: Callable[..., RayPool], film: ScannedFilm, tmp_path: Path
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
 ) -> None:
     futures = _submit(make_pool(), film, tmp_path, [0, 1, ONCE, 2, 3, 4])
     outcomes = [future.result(120) for future in futures]
@@ -82,26 +70,70 @@ def test_a_death_costs_a_second_attempt_and_nothing_else(
     assert len({outcome.stored[0].digest for outcome in outcomes}) == 1  # the same frames
 
 
-def test_poison_ends_alone(
-    make_pool: Callable[..., RayPool], film: ScannedFilm, tmp_path: Path
-) -> None:
+def test_poison_ends_alone(make_pool: MakePool, film: ScannedFilm, tmp_path: Path) -> None:
     futures = _submit(make_pool(deaths_per_item=2), film, tmp_path, [0, POISON, 1, 2, 3])
-    with pytest.raises(WorkerLost, match="2 times"):
+    with pytest.raises(WorkerLost, match="2 times") as caught:
         futures[1].result(120)
+    assert caught.value.attempts == 2
     assert all(isinstance(futures[i].result(120), Outcome) for i in (0, 2, 3, 4))
 
 
-def test_a_pool_whose_workers_keep_dying_gives_up(
-    make_pool: Callable[..., RayPool], film: ScannedFilm, tmp_path: Path
+def test_much_poison_closes_no_place(
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
 ) -> None:
-    pool = make_pool(deaths_per_item=2, deaths_in_all=3)
-    for future in _submit(pool, film, tmp_path, [POISON] * 4):
-        with pytest.raises(WorkerLost):
+    """More deaths than a place may have, of few items: they are not the worker's fault."""
+    pool = make_pool(1, deaths_per_item=3, deaths_per_worker=4)
+    futures = _submit(pool, film, tmp_path, [POISON, POISON, POISON, 0])
+    for future in futures[:3]:
+        with pytest.raises(WorkerLost, match="3 times"):
             future.result(120)
+    assert isinstance(futures[3].result(120), Outcome)
+
+
+def test_what_ran_out_of_memory_is_tried_alone_with_less(
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
+) -> None:
+    futures = _submit(make_pool(), film, tmp_path, [0, HUNGRY, 1, 2, 3, 4])
+    outcomes = [future.result(120) for future in futures]
+    assert [outcome.attempts for outcome in outcomes] == [1, 3, 1, 1, 1, 1]
+    assert _tries(tmp_path, HUNGRY) == [1.0, 0.5, 0.25]
+    spans = {
+        path.name: tuple(map(int, path.read_text().split())) for path in tmp_path.glob("*.spans")
+    }
+    began, ended = spans.pop(f"1-{HUNGRY}.spans")
+    assert all(until < began or since > ended for since, until in spans.values())
+
+
+def test_what_always_runs_out_of_memory_says_so(
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
+) -> None:
+    futures = _submit(make_pool(), film, tmp_path, [0, GLUTTON, 1])
+    with pytest.raises(OutOfMemory, match="too much") as caught:
+        futures[1].result(120)
+    assert caught.value.attempts == 3
+    assert all(isinstance(futures[i].result(120), Outcome) for i in (0, 2))
+
+
+def test_a_pool_whose_workers_keep_dying_gives_up(
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
+) -> None:
+    pool = make_pool(deaths_per_item=2, deaths_per_worker=3)
+    futures = _submit(pool, film, tmp_path, [POISON] * 12)
+    errors = [future.exception(120) for future in futures]
+    assert {type(error) for error in errors} <= {WorkerLost, ClusterUnavailable}
+    assert isinstance(errors[-1], ClusterUnavailable)
+    (late,) = _submit(pool, film, tmp_path, [0])
+    assert isinstance(late.exception(10), ClusterUnavailable)
+
+
+def test_workers_that_cannot_start_end_the_wait(make_pool: MakePool, tmp_path: Path) -> None:
+    (tmp_path / STILLBORN).touch()
+    with pytest.raises(ClusterUnavailable, match="keep dying"):
+        make_pool(deaths_per_item=1, deaths_per_worker=2).wait_ready()
 
 
 def test_workers_killed_at_any_moment(
-    make_pool: Callable[..., RayPool], film: ScannedFilm, tmp_path: Path
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
 ) -> None:
     """Whenever the signal lands, every item ends with the same frames."""
     pool = make_pool()
@@ -114,7 +146,7 @@ def test_workers_killed_at_any_moment(
 
 
 def test_close_ends_what_runs_and_leaves_no_process(
-    make_pool: Callable[..., RayPool], film: ScannedFilm, tmp_path: Path
+    make_pool: MakePool, film: ScannedFilm, tmp_path: Path
 ) -> None:
     pool = make_pool()
     pool.wait_ready()
@@ -128,15 +160,6 @@ def test_close_ends_what_runs_and_leaves_no_process(
             with pytest.raises(CancelledError):
                 future.result()
     assert not psutil.wait_procs(workers, timeout=30)[1]
-
-
-@pytest.mark.parametrize(
-    "budgets",
-    [{"in_flight": 0}, {"deaths_per_item": 0}, {"deaths_per_item": 5, "deaths_in_all": 4}],
-)
-def test_budgets_that_do_not_fit_are_refused(budgets: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
-        RayPool(1, **budgets)
 
 
 def _workers() -> list[psutil.Process]:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,7 +46,8 @@ def test_rows_come_back_as_they_were_in_order(paths: FilmPaths) -> None:
 
 def test_the_same_rows_are_the_same_bytes() -> None:
     rows = [segment(0, 0), segment(0, 1)]
-    assert encode(SegmentRow, rows, "id", "me") == encode(SegmentRow, rows[::-1], "id", "me")
+    data = encode(SegmentRow, rows, "name", "id", "me")
+    assert data == encode(SegmentRow, rows[::-1], "name", "id", "me")
 
 
 def test_a_manifest_is_plain_parquet_with_its_documentation(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_manifest_is_plain_parquet_with_its_documentation(tmp_path: Path) -> N
     commit(paths, SegmentRow, [done(segment(0, 0))], 0)
     table = pq.read_table(paths.manifest("segments", 1))
     assert table.column("status").to_pylist() == ["done"]
-    assert table.schema.metadata[b"kinecolor.schema_version"] == b"1"
+    assert table.schema.metadata[b"kinecolor.schema_version"] == b"2"
     assert table.schema.field("seed").metadata[b"description"] == b"Seed of every random draw."
 
 
@@ -87,9 +87,10 @@ def test_a_commit_whose_answer_was_lost_is_ones_own(
     assert commit(paths, SegmentRow, [segment(0, 0)], 0) == 1
 
 
-def test_a_damaged_version_is_passed_over_and_said(paths: FilmPaths) -> None:
+@pytest.mark.parametrize("data", [b"", b"half a fi"])
+def test_a_damaged_version_is_passed_over_and_said(paths: FilmPaths, data: bytes) -> None:
     commit(paths, SegmentRow, [segment(0, 0)], 0)
-    storage.put_if_absent(paths.manifest("segments", 2), b"half a fi")
+    storage.put_if_absent(paths.manifest("segments", 2), data)
     found = latest(paths, SegmentRow)
     assert (found.version, list(found.rows), found.damaged) == (2, [segment(0, 0)], (2,))
     with pytest.raises(ObjectDamaged, match="segments-00000002"):
@@ -101,23 +102,89 @@ def test_a_damaged_version_is_passed_over_and_said(paths: FilmPaths) -> None:
     assert latest(paths, SegmentRow).version == 3
 
 
-def test_damage_anywhere_is_an_error_of_ours() -> None:
-    rows = tuple(segment(0, n) for n in range(20))
-    data = encode(SegmentRow, rows, "id", "me")
+def test_versions_that_are_missing_are_said(paths: FilmPaths) -> None:
+    for version in range(6):
+        commit(paths, SegmentRow, [segment(0, version)], version)
+    assert latest(paths, SegmentRow).missing == ()
+    for version in (1, 3, 4):  # the oldest may be removed: nobody can tell that they were there
+        storage.delete(paths.manifest("segments", version))
+    found = latest(paths, SegmentRow)
+    assert (list(found.rows), found.missing) == ([segment(0, 5)], (range(3, 5),))
+    storage.delete(paths.manifest("segments", 6))
+    commit(paths, SegmentRow, [], 7)
+    first, last, other = (paths.manifest("segments", version) for version in (3, 4, 6))
+    assert Ledger(paths).missing == [
+        f"{first} to {last}",
+        f"{other} to {paths.manifest('segments', 7)}",
+    ]
+
+
+def test_the_newest_version_may_be_lost(paths: FilmPaths) -> None:
+    commit(paths, SegmentRow, [segment(0, 0)], 0)
+    commit(paths, SegmentRow, [segment(0, 1)], 1)
+    storage.delete(paths.manifest("segments", 2))
+    ledger = Ledger(paths)
+    assert (ledger.damaged, ledger.missing) == ([], [])
+    ledger.update_segments([segment(0, 2)])
+    ledger.flush()
+    assert list(latest(paths, SegmentRow).rows) == [segment(0, 0), segment(0, 2)]
+
+
+def test_every_flipped_bit_is_seen(paths: FilmPaths) -> None:
+    commit(paths, SegmentRow, [segment(0, 0)], 0)
+    data = storage.read(paths.manifest("segments", 1))
     draw = random.Random(7)
-    for _ in range(300):
+    drawn = (draw.randrange(len(data)) for _ in range(500))
+    for at in (*range(12), *drawn, *range(len(data) - 600, len(data))):
         spoilt = bytearray(data)
-        spoilt[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
-        for bad in (bytes(spoilt), data[: draw.randrange(len(data))]):
-            with suppress(ObjectDamaged, ManifestUnreadable):
-                decode(bad, SegmentRow, "name")
+        spoilt[at] ^= 1 << draw.randrange(8)
+        with pytest.raises(ObjectDamaged):
+            decode(bytes(spoilt), SegmentRow, paths, 1)
 
 
-def test_a_parquet_file_of_another_program_is_no_manifest() -> None:
+def test_every_cut_is_seen(paths: FilmPaths) -> None:
+    commit(paths, SegmentRow, [segment(0, 0)], 0)
+    data = storage.read(paths.manifest("segments", 1))
+    for end in (*range(0, len(data), 97), *range(len(data) - 20, len(data))):
+        with pytest.raises(ObjectDamaged):
+            decode(data[:end], SegmentRow, paths, 1)
+    with pytest.raises(ObjectDamaged):
+        decode(data + data, SegmentRow, paths, 1)
+
+
+def test_a_whole_version_in_anothers_place_is_damage(paths: FilmPaths) -> None:
+    for version in range(2):
+        commit(paths, SegmentRow, [segment(0, version)], version)
+    first = storage.read(paths.manifest("segments", 1))
+    assert decode(first, SegmentRow, paths, 1) == (segment(0, 0),)
+    other = FilmPaths(paths.root, FILM[::-1])
+    for place, version in ((paths, 2), (other, 1)):
+        with pytest.raises(ObjectDamaged):
+            decode(first, SegmentRow, place, version)
+    moved = FilmPaths("memory://elsewhere", FILM)  # a work root may be moved
+    assert decode(first, SegmentRow, moved, 1) == (segment(0, 0),)
+
+
+def test_a_version_of_the_first_schema_needs_no_seal(paths: FilmPaths) -> None:
+    sealed = encode(SegmentRow, [segment(0, 0)], "name", "id", "me")
+    table = pq.read_table(pa.BufferReader(sealed))
+    for schema_version, whole in (("1", True), ("2", False), ("3", False)):
+        sink = pa.BufferOutputStream()
+        marks = {**table.schema.metadata, b"kinecolor.schema_version": schema_version}
+        pq.write_table(table.replace_schema_metadata(marks), sink)
+        data = sink.getvalue().to_pybytes()
+        if whole:
+            assert decode(data, SegmentRow, paths, 1) == (segment(0, 0),)
+        else:
+            with pytest.raises(ObjectDamaged):
+                decode(data, SegmentRow, paths, 1)
+
+
+def test_a_parquet_file_of_another_program_is_no_manifest(paths: FilmPaths) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"film": [FILM]}), sink)
     with pytest.raises(ObjectDamaged):
-        decode(sink.getvalue().to_pybytes(), FilmRow, "name")
+        decode(sink.getvalue().to_pybytes(), FilmRow, paths, 1)
 
 
 def test_a_newer_schema_is_refused_and_never_passed_over(
@@ -125,11 +192,11 @@ def test_a_newer_schema_is_refused_and_never_passed_over(
 ) -> None:
     commit(paths, FilmRow, [film()], 0)
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "SCHEMA_VERSION", 2)
+        newer.setattr(schema, "SCHEMA_VERSION", 3)
         schema.arrow_schema.cache_clear()
         commit(paths, FilmRow, [film("run-2")], 1)
     schema.arrow_schema.cache_clear()
-    with pytest.raises(ManifestUnreadable, match="schema version 2") as caught:
+    with pytest.raises(ManifestUnreadable, match="schema version 3") as caught:
         latest(paths, FilmRow)
     assert "Install" in caught.value.remedy
 

@@ -19,9 +19,12 @@ from colorize_core.references.stills import (
     ReferenceSpec,
     as_png,
     as_stored_picture,
+    is_png_named,
+    keep_still,
     list_references,
     load_still,
     parse_reference,
+    still_of,
 )
 
 
@@ -80,6 +83,30 @@ def test_every_level_survives_being_stored(tmp_path: Path) -> None:
     rgb = np.concatenate([levels, 255 - levels[..., :1]], axis=2)
     still = ColourStill("any", lab_of(rgb))
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(as_png(still)))), rgb)
+
+
+def test_a_still_is_kept_as_it_is(tmp_path: Path) -> None:
+    still, uri = still_of(picture()), str(tmp_path / "kept.png")
+    assert keep_still(still, uri) == "missing"
+    assert load_still(uri).digest == still.digest
+    inode = Path(uri).stat().st_ino
+    assert keep_still(still, uri) == ""
+    assert Path(uri).stat().st_ino == inode
+    for other in (b"", as_png(still)[:-1], as_png(still_of(picture()[::-1].copy()))):
+        Path(uri).write_bytes(other)
+        assert keep_still(still, uri) == "damaged"
+        assert load_still(uri).digest == still.digest
+
+
+def test_every_flipped_bit_of_a_stored_still_is_seen() -> None:
+    data = as_png(still_of(picture()[:6, :8]), "name")
+    assert is_png_named(data, "name") and not is_png_named(data, "nam")
+    for bit in range(8 * len(data)):
+        spoilt = bytearray(data)
+        spoilt[bit // 8] ^= 1 << bit % 8
+        assert not is_png_named(bytes(spoilt), "name")
+    for wrong in (*(data[:end] for end in range(len(data))), data + b"x", data + data[-12:]):
+        assert not is_png_named(wrong, "name")
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""Segments that fail in real ways, in workers of a real cluster or in this process.
+
+A film's poison is `poison.json` beside its work root: first frame of a segment → how it fails.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import ray
+
+from colorize_core.colorize import perform, prepare_process
+from colorize_core.engines.contract import CPU, Chroma, Device, GreyFrame
+from colorize_core.engines.exemplar.flow import Flow
+from colorize_core.request import FilmRequest
+from colorize_core.work import Outcome, Stage, WorkItem
+
+Kind = Literal["raise", "segfault", "memory"]
+
+_poison: dict[int, Kind] = {}
+
+
+def poison(request: FilmRequest, segments: Mapping[int, Kind]) -> None:
+    """Let the segments that begin at these frames fail from now on."""
+    _file(request.work).write_text(json.dumps(segments))
+
+
+def _file(work: str) -> Path:
+    return Path(work).with_name("poison.json")
+
+
+def take_poison(work: str) -> None:
+    """Let part `flow` of this process fail as the film's poison says."""
+    file = _file(work)
+    found = json.loads(file.read_text()) if file.exists() else {}
+    _poison.clear()
+    _poison.update({int(frame): kind for frame, kind in found.items()})
+    if not hasattr(Flow.fill, "__wrapped__"):
+        Flow.fill = _poisoned(Flow.fill)
+
+
+def _poisoned(fill):  # type: ignore[no-untyped-def]
+    @functools.wraps(fill)
+    def poisoned(
+        self: Flow, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int
+    ) -> Sequence[Chroma]:
+        match _poison.get(frames[0].frame):
+            case "raise":
+                raise ZeroDivisionError("poison")
+            case "segfault":
+                ctypes.string_at(0)
+            case "memory":
+                np.ones(2**60, np.uint8)
+        return fill(self, frames, start, end, seed)
+
+    return poisoned
+
+
+@ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
+class PoisonedWorker:
+    """`tasks.worker.Worker`, but what is poison fails."""
+
+    def __init__(self, device: Device = CPU) -> None:
+        prepare_process(device)
+
+    def ready(self) -> bool:
+        return True
+
+    def do(self, item: WorkItem) -> Outcome:
+        take_poison(str(Path(item.film.timeline).parents[2]))
+        return perform(item)
+
+    def release(self, stage: Stage) -> None:
+        pass
+
+
+def main() -> None:
+    """`kinecolor` with poisoned workers."""
+    from tasks import worker
+
+    worker.Worker = PoisonedWorker
+    from flows.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    # Under its own name, so that workers find the actor's class by importing it.
+    from tests.poison import main as main_of_module
+
+    main_of_module()
