@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,10 +73,21 @@ class RequestRecord(BaseModel):
 
 def keep_request(paths: FilmPaths, request: FilmRequest) -> None:
     """Store the request beside the film, without secrets."""
-    text = request.model_dump_json()
-    known = FilmRequest.model_validate_json(storage.redact(text))
+    known = FilmRequest.model_validate(_redacted(request.model_dump(mode="json")))
     record = RequestRecord(whole=known == request, request=known)
     storage.replace_atomically(paths.request_json, record.model_dump_json(indent=2).encode())
+
+
+def _redacted(value: Any) -> Any:
+    """A JSON value, without secrets in any of its texts."""
+    match value:
+        case str():
+            return storage.redact(value)
+        case list():
+            return [_redacted(each) for each in value]
+        case dict():
+            return {name: _redacted(each) for name, each in value.items()}
+    return value
 
 
 def kept_request(paths: FilmPaths) -> FilmRequest:

@@ -306,8 +306,14 @@ class RayPool:
 
 def _lost(job: _Job, death: Exception) -> KinecolorError:
     """What the last of a job's deaths is called."""
+    lost: KinecolorError
     if isinstance(death, OutOfMemory):
-        lost: KinecolorError = death
+        lost = death
+    elif isinstance(death, OutOfMemoryError):
+        lost = OutOfMemory(
+            f"The node ran out of memory on {job.item}: {_first_line(death)}",
+            "Use a larger machine or fewer workers (--workers).",
+        )
     else:
         lost = WorkerLost(
             f"The worker died {job.deaths} times on {job.item}: {_first_line(death)}",

@@ -57,3 +57,20 @@ def test_every_setting_says_what_it_does() -> None:
         return found
 
     assert undocumented(RunConfig, "") == []
+
+
+def test_budgets_hold_their_relation() -> None:
+    """One piece of poison must not use up a worker's place."""
+    tight = ("budgets.deaths_per_item=7", "budgets.deaths_per_worker=8")
+    assert load_config("exemplar", tight).budgets.deaths_per_item == 7
+    for item, worker in ((8, 8), (5, 3)):
+        with pytest.raises(SettingError, match="must be more than deaths_per_item"):
+            load_config(
+                "exemplar",
+                [f"budgets.deaths_per_item={item}", f"budgets.deaths_per_worker={worker}"],
+            )
+
+
+def test_budgets_change_no_result() -> None:
+    assert load_config("exemplar", ("budgets.deaths_per_item=2",)).digest == RunConfig().digest
+    assert load_config("exemplar", ("on_failure=grey",)).digest != RunConfig().digest

@@ -20,7 +20,8 @@ from tests.poison import Kind, poison
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
 SETTINGS = ("anchor_interval=3",)
-POISON: dict[int, Kind] = {3: "raise", 13: "segfault", 27: "memory"}  # the second segment of each shot
+# the second segment of each shot, by its first frame
+POISON: dict[int, Kind] = {3: "raise", 13: "segfault", 27: "memory"}
 POISONED = ("0001-0002", "0002-0002", "0003-0002")
 
 

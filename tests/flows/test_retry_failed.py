@@ -1,0 +1,93 @@
+"""Prefect's retries: of a film's flow run, and the flow that tries a whole work root again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from colorize_core.errors import Unfinished
+from colorize_core.local import colorize_film
+from colorize_core.manifest.read import latest
+from colorize_core.manifest.schema import FilmRow, SegmentRow
+from colorize_core.paths import FilmPaths, film_ids
+from colorize_core.request import FilmRequest
+from tests.conftest import ROOT
+from tests.film import film_request, quiet
+from tests.flows.program import TIMEOUT_S, completed, program
+from tests.poison import poison, take_poison
+
+pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
+
+
+def statuses(request: FilmRequest) -> list[str]:
+    """The film's and its segments', as the manifest has them now."""
+    ids = film_ids(request.work)
+    if not ids:
+        return []
+    paths = FilmPaths(request.work, ids[0])
+    found = [*latest(paths, FilmRow).rows, *latest(paths, SegmentRow).rows]
+    return [row.status for row in found]
+
+
+def test_a_retry_by_prefect_does_what_failed_and_nothing_else(
+    tmp_path: Path, ray_cluster: str, prefect_server: str
+) -> None:
+    request = film_request(tmp_path)
+    poison(request, {17: "raise"})
+    process = program(
+        request, "--ray", ray_cluster, module="tests.flows.retried", PREFECT_API_URL=prefect_server
+    )
+    deadline = time.monotonic() + TIMEOUT_S
+    while "quarantined" not in statuses(request):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    poison(request, {})
+    code, said, err = completed(process)
+    assert (code, said["status"]) == (0, "published"), err
+    assert (said["recomputed_segments"], said["reused_segments"]) == (1, 5)
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path) -> FilmRequest:
+    """A film one of whose segments failed in an earlier run."""
+    request = film_request(tmp_path)
+    poison(request, {17: "raise"})
+    take_poison(request.work)
+    try:
+        with pytest.raises(Unfinished):
+            colorize_film(request, quiet)
+    finally:
+        poison(request, {})
+        take_poison(request.work)
+    return request
+
+
+def test_the_flow_finishes_a_work_root(
+    unfinished: FilmRequest, ray_cluster: str, prefect_server: str
+) -> None:
+    script = (
+        "import sys; from flows.retry_failed import retry_failed; "
+        "retry_failed(sys.argv[1], ray_address=sys.argv[2])"
+    )
+    for _ in range(2):  # the second time nothing is left
+        ended = subprocess.run(
+            [sys.executable, "-c", script, unfinished.work, ray_cluster],
+            cwd=ROOT,
+            env={**os.environ, "PREFECT_API_URL": prefect_server},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert statuses(unfinished) == ["published", *["done"] * 6]
+        runs = {row.computed_in_run for row in _segments(unfinished)}
+        assert len(runs) == 2
+
+
+def _segments(request: FilmRequest) -> list[SegmentRow]:
+    return list(latest(FilmPaths(request.work, film_ids(request.work)[0]), SegmentRow).rows)
