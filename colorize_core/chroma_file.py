@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from colorize_core.engines.contract import Chroma
 from colorize_core.errors import ObjectDamaged
 
 _STEPS = 32.0  # per unit of a* or b*
 _REFERENCES = b"kinecolor.references"  # JSON: for each frame, the digests of its stills
+_CHOSEN = TypeAdapter(list[tuple[str, ...]])
 _SCHEMA = pa.schema(
     [
         pa.field("height", pa.int32(), nullable=False),
@@ -66,9 +68,9 @@ def decode_chroma(data: bytes, name: str) -> list[Chroma]:
         rows = file.read(use_threads=False).to_pylist()
         if not rows:
             raise ValueError("no frames")
-        chosen = json.loads((file.schema_arrow.metadata or {}).get(_REFERENCES, b"[]"))
+        chosen = _CHOSEN.validate_json((file.schema_arrow.metadata or {}).get(_REFERENCES, b"[]"))
         colours = [
-            _chroma(row, tuple(references))
+            _chroma(row, references)
             for row, references in zip(rows, chosen or [()] * len(rows), strict=True)
         ]
     except (pa.ArrowException, OSError, ValueError) as error:

@@ -165,18 +165,20 @@ def assigned(
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        if not equals or not key:
+        path = [name.strip() for name in key.split(".")]
+        if not equals or not all(path):
             raise SettingError(
                 f"“{assignment}” is not a setting.", "Write --set key=value, such as merge=lab."
             )
-        _assign(values, key.strip().split("."), text.strip(), key)
+        _assign(values, path, text.strip(), key)
     try:
         return settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
         raise SettingError(
-            f"Setting {where}: {first['msg']}.",
+            f"Setting {where}: {said}." if first["loc"] else f"Settings do not fit: {said}.",
             "docs/configuration.md lists every setting with its range.",
         ) from error
 
@@ -193,5 +195,5 @@ def _assign(values: dict[str, Any], path: list[str], text: str, key: str) -> Non
 def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # thousands of digits or brackets are no values, either
         return text

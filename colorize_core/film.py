@@ -6,7 +6,6 @@ import hashlib
 import io
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -122,11 +121,12 @@ def read_timeline(uri: str) -> Timeline:
     Raises:
         ObjectMissing, ObjectDamaged: it is not there, or not what was written.
     """
+    data = storage.read(uri)
     try:
-        with np.load(io.BytesIO(storage.read(uri)), allow_pickle=False) as stored:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             time_base, rate = (Fraction(*map(int, stored[name])) for name in ("time_base", "rate"))
             return Timeline(stored["pts"], time_base, rate)
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # for damage NumPy and zipfile raise a dozen kinds
         raise ObjectDamaged(
             f"The time line {uri} is damaged.",
             "Run the same command again: the source is scanned anew, finished work is kept.",
@@ -196,7 +196,8 @@ def _scan_into(
         )
         wrong = _replace(paths.thumbnails, thumbnails, record.thumbnails_sha256)
         wrong += _replace(paths.timeline, timeline, record.timeline_sha256)
-    if storage.put_if_absent(paths.shots_csv, write_csv(shots, found.timeline)):
+    there = storage.exists(paths.shots_csv)
+    if storage.put_if_absent(paths.shots_csv, write_csv(shots, found.timeline)) and not there:
         wrong.append("shots.csv was missing: it is made again, without what people changed in it.")
     # Last: a film is there once its record is.
     data = sealed_json.encode(record)

@@ -70,6 +70,7 @@ def _about_source(info: SourceInfo) -> Iterator[str]:
         )
     if info.has_colour:
         yield "The source has colour already: it was ignored, and made anew from the luma."
+    yield from info.notes
 
 
 def read_shots(film: Film, request: FilmRequest) -> ShotList:

@@ -78,6 +78,11 @@ def planned_segment(run: FilmRun, work: ShotWork, segment: Segment) -> SegmentRo
     return _changed(row, **{name: getattr(known, name) for name in _OF_THE_WORK}) if known else row
 
 
+def running_segment(row: SegmentRow) -> SegmentRow:
+    """`row`, given to the workers."""
+    return _changed(row, status="running")
+
+
 def found_segment(row: SegmentRow) -> SegmentRow:
     """`row`, whose object is as it was recorded."""
     return _changed(row, status="done")
@@ -159,9 +164,7 @@ def shot_row(
     was recorded of them is kept."""
     rows = list(segments)
     named = [(chunk.uri, chunk.digest) for chunk in chunks] or [
-        (item.output, digest)
-        for item in work.chunks
-        if (digest := run.found.recorded(item.output))
+        (item.output, digest) for item in work.chunks if (digest := run.found.recorded(item.output))
     ]
     sure = [(row.confidence, row.end - row.start) for row in rows if row.confidence is not None]
     frames = sum(count for _, count in sure)

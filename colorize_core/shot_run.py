@@ -14,6 +14,7 @@ from colorize_core.rows import (
     found_segment,
     made_segment,
     planned_segment,
+    running_segment,
     shot_row,
     still_failed_segment,
     stored_segment,
@@ -115,6 +116,9 @@ class ShotRun:
 
     def _fill_segments(self, missing: Mapping[int, SegmentItem]) -> None:
         indices = {item.segment: index for index, item in missing.items()}
+        for index in missing:
+            self.rows[index] = running_segment(self.rows[index])
+        self._run.ledger.update_segments(self.rows.values())
         for item, ended in self._run.each_done(missing.values()):
             index = indices[item.segment]
             if isinstance(ended, KinecolorError):

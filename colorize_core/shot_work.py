@@ -104,9 +104,7 @@ def work_of_shot(
             (each, _segment(film, config, each, uris, segments[each.index]))
             for each in plan.segments
         ),
-        tuple(
-            _chunk(paths, film, config, shot.number, run, segments) for run in runs
-        ),
+        tuple(_chunk(paths, film, config, shot.number, run, segments) for run in runs),
     )
 
 

@@ -43,8 +43,9 @@ def find_films(where: str, work: str) -> list[FilmPaths]:
     if ids := film_ids(where):
         return [FilmPaths(where, each) for each in ids]
     if storage.exists(storage.join(where, "film.json")):
-        films = storage.parent(where)
-        return [FilmPaths(storage.parent(films), storage.name_of(where))]
+        root, name = storage.parent(storage.parent(where)), storage.name_of(where)
+        if name in film_ids(root):
+            return [FilmPaths(root, name)]
     if storage.size(where) is not None:
         paths = FilmPaths(work, film_id(storage.sha256(where)))
         if storage.exists(paths.film_json):
@@ -74,8 +75,7 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
         output=film.output if film else None,
         folder=paths.folder,
         failures=tuple(
-            f"segment {row.id} {row.status} after {row.attempts} "
-            f"attempts: {row.error}"
+            f"segment {row.id} {row.status} after {row.attempts} attempts: {row.error}"
             for row in failed
         ),
     )

@@ -1,4 +1,4 @@
-"""The only module that touches fsspec: whole objects under URIs, on a disk or in an object store.
+"""Whole objects under URIs, on a disk or in an object store.
 
 A URI is a local path or a URL that fsspec knows. What every function here keeps, everywhere:
 an object is seen whole or not at all, and it is created by one writer only where that is asked.
@@ -9,28 +9,29 @@ an object is seen whole or not at all, and it is created by one writer only wher
 - Object stores: one PUT with If-None-Match. Never a multipart upload: with the same condition
   some stores overwrite silently.
 
-Endpoint and credentials are the store's own business: ``AWS_ENDPOINT_URL``, AWS profiles, fsspec's
-configuration files.
+A call whose failure may pass is repeated here, and nowhere above (storage_failures.py says how
+often, and how long it takes). Endpoint and credentials: storage_options.py. An upload that is
+killed in the middle shows nothing, but its parts stay in an S3 bucket until a lifecycle rule
+(AbortIncompleteMultipartUpload) takes them away: give a bucket for films such a rule.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
-import fsspec  # noqa: TID251  this is the one place
-
-from colorize_core import storage_local
+from colorize_core import storage_local, storage_remote
 from colorize_core.errors import ObjectMissing, UnsafeStore
 from colorize_core.redact import redact
-from colorize_core.storage_failures import RetriedFile, http_status, tried
+from colorize_core.storage_failures import is_missing, tried
 from colorize_core.storage_local import TEMPORARY
+from colorize_core.storage_reader import BLOCK_BYTES, BlockReader
+from colorize_core.storage_remote import HalfStored, open_store
 from colorize_core.uris import join, local_path, name_of, normalise, parent, scheme
 
 __all__ = [
@@ -58,14 +59,6 @@ __all__ = [
 
 SMALL_OBJECT_BYTES = 64 * 2**20  # s3fs sends a single PUT below 100 MiB
 HASH_BLOCK_BYTES = 4 * 2**20
-# Decoding a 30 MB film front to back takes 8 requests so (502 without a cache, 10 with readahead),
-# and going back to a span just read takes none.
-READ_BLOCK_BYTES = 4 * 2**20
-READ_BLOCKS = 8
-
-# Their PUT shows an object whole or not at all. Any other protocol is for reading.
-_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"}
-_memory_lock = threading.Lock()  # fsspec's memory store checks and then writes
 
 
 # -- reading ---------------------------------------------------------------------------------
@@ -84,9 +77,11 @@ def size(uri: str) -> int | None:
         try:
             if path is not None:
                 return path.stat().st_size if path.is_file() else None
-            fs, name = _open_store(uri)
+            fs, name = open_store(uri)
             info = fs.info(name)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not is_missing(error):
+                raise
             return None
         return info["size"] if info["type"] == "file" else None
 
@@ -104,7 +99,7 @@ def read(uri: str) -> bytes:
     def fetch() -> bytes:
         if path is not None:
             return path.read_bytes()
-        fs, name = _open_store(uri)
+        fs, name = open_store(uri)
         return bytes(fs.cat_file(name))
 
     return tried("read", uri, fetch)
@@ -112,7 +107,8 @@ def read(uri: str) -> bytes:
 
 @contextmanager
 def open_read(uri: str) -> Iterator[BinaryIO]:
-    """A seekable binary file that reads the object; remote ones through a small block cache.
+    """A seekable binary file that reads the object; remote ones in blocks of 4 MiB, 8 of which
+    are kept.
 
     Raises:
         ObjectMissing, StorageUnavailable, StorageError: here, and for remote objects from the
@@ -125,15 +121,9 @@ def open_read(uri: str) -> Iterator[BinaryIO]:
             return path.open("rb")
         if scheme(uri) == "memory":  # its files share one position
             return io.BytesIO(read(uri))
-        fs, name = _open_store(uri)
-        remote = fs.open(
-            name,
-            "rb",
-            block_size=READ_BLOCK_BYTES,
-            cache_type="blockcache",
-            cache_options={"maxblocks": READ_BLOCKS},
-        )
-        return cast(BinaryIO, RetriedFile(uri, cast(BinaryIO, remote)))
+        fs, name = open_store(uri)
+        remote = fs.open(name, "rb", block_size=BLOCK_BYTES, cache_type="none")
+        return cast(BinaryIO, BlockReader(uri, cast(BinaryIO, remote)))
 
     with tried("read", uri, open_file) as file:
         yield file
@@ -178,7 +168,7 @@ def _list(uri: str, *, folders: bool) -> list[str]:
             if path is not None:
                 found = [each.name for each in path.iterdir() if each.is_dir() == folders]
             else:
-                fs, name = _open_store(uri)
+                fs, name = open_store(uri)
                 found = [
                     each["name"].rstrip("/").rpartition("/")[2]
                     for each in fs.ls(name, detail=True)
@@ -196,14 +186,17 @@ def _list(uri: str, *, folders: bool) -> list[str]:
 
 
 def put_if_absent(uri: str, data: bytes) -> bool:
-    """Creates the object, unless there is one already. True: this call created it.
+    """Creates the object, unless there is one already. True: it is there, with exactly `data`.
 
-    Of any number of writers at once exactly one creates it. A network that loses an answer can
-    make the winner hear False; where that matters, put something unique in `data` and read it back.
+    Of any number of writers at once, with data that differ, exactly one hears True. Writers with
+    the same data may all hear it: an answer can get lost, and the client library then asks again
+    by itself, so that “there is one already” may be said of the very object that this call made.
+    Where only one may win, put something unique in `data`.
 
     Raises:
         UnsafeStore: the store cannot create exclusively.
-        StorageUnavailable, StorageError.
+        StorageUnavailable: the object may have been created all the same.
+        StorageError.
     """
     if len(data) > SMALL_OBJECT_BYTES:
         raise ValueError(f"{len(data)} bytes are too many for one PUT: use upload_if_absent")
@@ -212,27 +205,23 @@ def put_if_absent(uri: str, data: bytes) -> bool:
     def create() -> bool:
         if path is not None:
             return storage_local.create(path, data)
-        fs, name = _open_store(uri, to_write=True)
-        try:
-            with _memory_lock if scheme(uri) == "memory" else nullcontext():
-                fs.pipe_file(name, data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if http_status(error) == 412:  # how Ceph's refusal comes through s3fs
-                return False
-            raise
-        return True
+        return storage_remote.create(uri, data)
 
-    return tried("write", uri, create)
+    if tried("write", uri, create):
+        return True
+    try:
+        return read(uri) == data
+    except ObjectMissing:  # another writer's, and gone again
+        return False
 
 
 def upload_if_absent(source: Path | bytes, uri: str) -> bool:
     """A file or bytes of any size as a new object, unless there is one already. True: this call
     wrote it.
 
-    For objects whose name says their content: two writers at once may both hear True. A file on
-    the same file system is not copied (a hard link), so it must not be written to again.
+    For objects whose name says their content: two writers at once may both hear True, and one
+    whose answer was lost hears False. A file on the same file system is not copied (a hard link),
+    so it must not be written to again.
 
     Raises:
         UnsafeStore, StorageUnavailable, StorageError.
@@ -246,7 +235,11 @@ def upload_if_absent(source: Path | bytes, uri: str) -> bool:
             return storage_local.create_from(source, target)
         if exists(uri):
             return False
-        _put(source, uri)
+        try:
+            storage_remote.put(source, uri)
+        except HalfStored:
+            delete(uri)  # or the next try would take it for the object
+            raise
         return True
 
     return tried("write", uri, upload)
@@ -264,7 +257,7 @@ def replace_atomically(uri: str, data: bytes) -> None:
         if path is not None:
             storage_local.replace(path, data)
         else:
-            _put(data, uri)
+            storage_remote.put(data, uri)
 
     tried("write", uri, replace)
 
@@ -282,7 +275,7 @@ def publish(path: Path, uri: str) -> None:
         if target is not None:
             storage_local.move(path, target)
         else:
-            _put(path, uri)
+            storage_remote.put(path, uri)
             path.unlink()
 
     tried("write", uri, move)
@@ -297,7 +290,7 @@ def delete(uri: str) -> None:
             if path is not None:
                 path.unlink()
             else:
-                fs, name = _open_store(uri, to_write=True)
+                fs, name = open_store(uri, to_write=True)
                 fs.rm_file(name)
         except FileNotFoundError:
             pass
@@ -338,28 +331,3 @@ def check_exclusive(uri: str) -> None:
             )
     finally:
         delete(probe)
-
-
-# -- inside ----------------------------------------------------------------------------------
-
-
-def _open_store(uri: str, *, to_write: bool = False) -> tuple[Any, str]:
-    """fsspec's file system for `uri` and the name it uses there. No listing is kept: other
-    processes write to the same folders."""
-    if to_write and scheme(uri) not in _OBJECT_STORES:
-        raise UnsafeStore(
-            f"Results cannot be written to {redact(uri)}: {scheme(uri)}:// does not show an "
-            "object whole or not at all.",
-            "Write to a local path, s3://, gs:// or abfs://.",
-        )
-    return fsspec.core.url_to_fs(uri, use_listings_cache=False)
-
-
-def _put(source: Path | bytes, uri: str) -> None:
-    fs, name = _open_store(uri, to_write=True)
-    if isinstance(source, bytes):
-        fs.pipe_file(name, source)
-    elif scheme(uri) == "memory":  # its put_file shows parts
-        fs.pipe_file(name, source.read_bytes())
-    else:
-        fs.put_file(str(source), name)

@@ -1,22 +1,26 @@
 """What a store's failure means: which may pass and are tried again, and the words for the others.
 
-Drivers raise whatever their protocol's library raises; nothing of that reaches a person.
+Drivers raise whatever their protocol's library raises; it reaches a person only as part of a
+message of ours, without secrets.
+
+How long a call takes that fails at last, with the limits of storage_options.py: about 15 s where
+the store refuses at once; 3 minutes (`TRIES` × 2 requests × 15 s, and the pauses) where it takes
+a request and says nothing.
 """
 
 from __future__ import annotations
 
 import errno
-import io
-import os
 import random
 import time
-from collections.abc import Callable
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from colorize_core.errors import (
     KinecolorError,
     ObjectMissing,
     StorageError,
+    StorageFull,
     StorageUnavailable,
     UnsafeStore,
 )
@@ -24,8 +28,10 @@ from colorize_core.redact import redact
 
 T = TypeVar("T")
 
-TRIES = 3  # drivers have their own inside: a dead S3 endpoint takes 5 s each time
-FIRST_PAUSE_S = 0.25
+# Pauses of 1, 2, 4 and 8 s, give or take a half: a store may be away for about 15 s, and many
+# workers that lost it together do not come back together.
+TRIES = 5
+FIRST_PAUSE_S = 1.0
 
 _TRANSIENT_ERRNO = {
     errno.EBUSY,
@@ -49,6 +55,17 @@ _TRANSIENT_CLASSES = {
     "ClientConnectionError",  # aiohttp
     "ClientPayloadError",  # aiohttp
 }
+# Answers of S3 to a request that went wrong on its way, or whose first answer was lost.
+_TRANSIENT_CODES = {
+    "BadDigest",
+    "IncompleteBody",
+    "InvalidPart",
+    "NoSuchUpload",
+    "RequestTimeout",
+    "XAmzContentChecksumMismatch",
+    "XAmzContentSHA256Mismatch",
+}
+_SETTINGS_CLASSES = {"BotoCoreError", "TypeError"}  # a file system was given a wrong option
 _CREDENTIAL_CLASSES = {"CredentialRetrievalError", "NoCredentialsError", "PartialCredentialsError"}
 # 409: two conditional requests met in S3 (ConditionalRequestConflict), which asks for a new try.
 _TRANSIENT_STATUS = {408, 409, 429, 500, 502, 503, 504}
@@ -76,103 +93,129 @@ def tried(action: str, uri: str, work: Callable[[], T]) -> T:
         except Exception as error:
             failure = _translated(action, uri, error)
             if attempt == TRIES or not isinstance(failure, StorageUnavailable):
-                raise failure from error
+                # Loggers print causes, and a library's words may hold a signed URL.
+                raise failure from None
             time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * _jitter.uniform(0.5, 1.5))
     raise AssertionError("unreachable")
 
 
-class RetriedFile(io.RawIOBase):
-    """A remote file whose reads are tried again and fail in our own words."""
-
-    def __init__(self, uri: str, file: BinaryIO) -> None:
-        self._uri = uri
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any, /) -> int:
-        view = memoryview(buffer).cast("B")
-        start = self._file.tell()
-
-        def fetch() -> bytes:
-            self._file.seek(start)
-            return self._file.read(len(view))
-
-        data = tried("read", self._uri, fetch)
-        view[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
-
-
 def http_status(error: BaseException) -> int | None:
     """The HTTP status behind a driver's exception, where there is one."""
-    for layer in (error, error.__cause__):
-        response = getattr(layer, "response", None)  # botocore
-        if isinstance(response, dict):
-            return response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        status = getattr(layer, "status", None)  # aiohttp
+    for layer in _layers(error):
+        status = _response(layer).get("ResponseMetadata", {}).get("HTTPStatusCode")
+        status = status or getattr(layer, "status", None)  # aiohttp
         if isinstance(status, int):
             return status
     return None
 
 
+def _layers(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _response(error: BaseException) -> Mapping[str, Any]:
+    """What S3 answered; empty where `error` is not botocore's."""
+    response = getattr(error, "response", None)
+    return response if isinstance(response, dict) else {}
+
+
+def _code(error: BaseException) -> str:
+    """S3's word for the failure, such as "NoSuchBucket"; empty where there is none."""
+    codes = (_response(each).get("Error", {}).get("Code") for each in _layers(error))
+    return next((code for code in codes if code), "")
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether a driver's FileNotFoundError says that there is nothing: fsspec's HTTP raises it
+    whatever went wrong."""
+    return http_status(error) in {None, 404, 410} and not _may_pass(error)
+
+
 def _translated(action: str, uri: str, error: Exception) -> StorageError:
-    where = redact(uri)
-    what = f"Could not {action} {where}"
-    names = {each.__name__ for each in type(error).__mro__}
+    what = f"Could not {action} {redact(uri)}"
+    reason = _reason(error)
+    if _may_pass(error):
+        return StorageUnavailable(
+            f"{what}: the store did not answer properly, {TRIES} times ({reason}).",
+            "Check the network and the store's address, then run again: work done is kept.",
+        )
+    if refusal := _refused(what, reason, error):
+        return refusal
+    if isinstance(error, FileNotFoundError) or http_status(error) == 404:
+        return _missing(action, uri, what, reason)
+    return StorageError(f"{what}: {reason}.", "Check the path or URL.")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _may_pass(error: Exception) -> bool:
+    return (
+        http_status(error) in _TRANSIENT_STATUS
+        or _code(error) in _TRANSIENT_CODES
+        or any(_is_transient(layer) for layer in _layers(error))
+    )
+
+
+def _is_transient(error: BaseException) -> bool:
+    return (
+        isinstance(error, (ConnectionError, TimeoutError))
+        or (isinstance(error, OSError) and error.errno in _TRANSIENT_ERRNO)
+        or not _TRANSIENT_CLASSES.isdisjoint(_class_names(error))
+    )
+
+
+def _missing(action: str, uri: str, what: str, reason: str) -> StorageError:
+    if action != "write":
+        return ObjectMissing(f"There is nothing at {redact(uri)}.", "Check the path or URL.")
+    if "://" in uri:
+        return StorageError(f"{what}: its bucket does not exist.", "Create the bucket first.")
+    return StorageError(f"{what}: {reason}.", "Run again: work done is kept.")
+
+
+def _refused(what: str, reason: str, error: Exception) -> StorageError | None:
+    """A refusal that has words of its own; None for any other failure."""
     status = http_status(error)
-    code = error.errno if isinstance(error, OSError) else None
-    if (isinstance(error, FileNotFoundError) or status == 404) and action == "write":
-        if "://" in uri:
-            return StorageError(f"{what}: its bucket does not exist.", "Create the bucket first.")
-        return StorageError(f"{what}: {error}.", "Run again: work done is kept.")
-    if isinstance(error, FileNotFoundError) or status == 404:
-        return ObjectMissing(f"There is nothing at {where}.", "Check the path or URL.")
+    number = error.errno if isinstance(error, OSError) else None
+    names = _class_names(error)
     if isinstance(error, ImportError):
-        return StorageError(f"{what}: {error}.", "Install the named package and try again.")
+        return StorageError(f"{what}: {reason}.", "Install the named package and try again.")
     if names & _CREDENTIAL_CLASSES:
         return StorageError(
             f"{what}: no credentials for the store were found.",
             "Set them where the store's own tools look (for S3: AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or a profile).",
+            "AWS_SECRET_ACCESS_KEY, or a profile), or as KINECOLOR_STORAGE__….",
         )
     if isinstance(error, PermissionError) or status in {401, 403}:
+        code = f" ({_code(error)})" if _code(error) else ""
         return StorageError(
-            f"{what}: permission denied.",
+            f"{what}: permission denied{code}.",
             "Check the rights of the folder, or the store's credentials and policy.",
+        )
+    if status == 412:
+        return StorageError(
+            f"{what}: it was replaced meanwhile.", "Let nobody write to it, then run again."
         )
     if status == 501:
         return UnsafeStore(
             f"{what}: the store does not know conditional writes.",
             "Use a store with If-None-Match (AWS S3, Ceph, MinIO, Google Cloud, Azure) or a disk.",
         )
-    if code in {errno.ENOSPC, errno.EDQUOT}:
-        return StorageError(f"{what}: no space is left.", "Free some space and run again.")
-    if code == errno.EROFS:
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull(f"{what}: no space is left.", "Free some space and run again.")
+    if number == errno.EROFS:
         return StorageError(f"{what}: it is mounted read-only.", "Choose another folder.")
-    reason = " ".join(redact(str(error)).split()) or type(error).__name__
-    if (
-        status in _TRANSIENT_STATUS
-        or code in _TRANSIENT_ERRNO
-        or isinstance(error, (ConnectionError, TimeoutError))
-        or names & _TRANSIENT_CLASSES
-    ):
-        return StorageUnavailable(
-            f"{what}: the store did not answer properly, {TRIES} times ({reason}).",
-            "Check the network and the store's address, then run again: work done is kept.",
+    if names & _SETTINGS_CLASSES:
+        return StorageError(
+            f"{what}: {reason}.",
+            "Check how the store is set up: KINECOLOR_STORAGE__…, and the variables and files of "
+            "its own tools.",
         )
-    return StorageError(f"{what}: {reason}.", "Check the path or URL.")
+    return None
+
+
+def _class_names(error: BaseException) -> set[str]:
+    return {each.__name__ for each in type(error).__mro__}

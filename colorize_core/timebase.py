@@ -80,20 +80,21 @@ class Timeline:
         Raises:
             InputError: the moment lies outside the film.
         """
-        tick = self.pts[0] + (time_s / self.time_base)
-        index = int(np.searchsorted(self.pts, np.int64(tick // 1), side="right")) - 1
         last_s = self.time_s(len(self) - 1) + 1 / self.rate
-        if index < 0 or time_s > last_s:
+        if not 0 <= time_s <= last_s:
             raise InputError(
                 f"{float(time_s):.3f} s lies outside the film, which ends at {float(last_s):.3f}.",
                 "Give a moment inside the film.",
             )
-        return index
+        tick = int(self.pts[0]) + time_s / self.time_base
+        return int(np.searchsorted(self.pts, tick // 1, side="right")) - 1
 
 
-_TIMECODE = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:([:;])(\d{1,3})|\.(\d{1,9}))?")
-_SECONDS = re.compile(r"\d+(?:\.\d{1,9})?")
-_FRAME = re.compile(r"f(\d+)")
+_TIMECODE = re.compile(
+    r"(?:([0-9]{1,6}):)?([0-9]{1,2}):([0-9]{1,2})(?:([:;])([0-9]{1,3})|\.([0-9]{1,9}))?"
+)
+_SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
+_FRAME = re.compile(r"f([0-9]{1,12})")
 
 
 def parse_moment(text: str, timeline: Timeline) -> int:

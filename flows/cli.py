@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -13,8 +14,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from colorize_core.errors import KinecolorError, Unfinished
+from colorize_core.errors import InputError, KinecolorError, Unfinished
 from colorize_core.redact import redact
+from flows.signals import Stopped, end_at_once, end_in_order
 from flows.terminal import say_error
 
 app = typer.Typer(
@@ -91,7 +93,7 @@ Local = Annotated[
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")]
 WORK_ROOT = "kinecolor-work"
-INTERRUPTED = 130
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
 @app.command()
@@ -317,8 +319,12 @@ def doctor(as_json: Json = False) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point: exit 0 published, 1 wrong input or usage, 2 unfinished, 130 interrupted."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Entry point: exit 0 published, 1 wrong input or usage, 2 unfinished, 130 interrupted or
+    cancelled, 143 and 129 ended by SIGTERM and SIGHUP."""
+    end_in_order()
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    end_at_once(code)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -326,6 +332,7 @@ def run(arguments: Sequence[str]) -> int:
     if "--debug" not in arguments:  # the library's advice is not for who colorizes a film
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     try:
+        _check_text(arguments)
         code = app(list(arguments) or ["--help"], standalone_mode=False)
     except Unfinished as unfinished:  # its summary is printed
         say_error(unfinished.what, unfinished.remedy)
@@ -337,12 +344,24 @@ def run(arguments: Sequence[str]) -> int:
     except typer.TyperException as error:
         remedy = "kinecolor --help shows the commands."
         return _end(arguments, 1, "error", error.format_message(), remedy)
-    except typer.Abort:
-        code = INTERRUPTED
-    if code == INTERRUPTED:
+    except Stopped as stopped:
         remedy = f"Finished work is kept. To go on: {_typed(arguments)}"
-        return _end(arguments, INTERRUPTED, "interrupted", "Interrupted.", remedy)
+        return _end(arguments, stopped.code, "interrupted", stopped.what, remedy)
     return code or 0
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Refuses what no path or setting can hold: bytes that are not UTF-8 come as lone surrogates.
+
+    Raises:
+        InputError: an argument is not UTF-8 text.
+    """
+    for argument in arguments:
+        if _NO_TEXT.search(argument):
+            shown = argument.encode(errors="replace").decode()
+            raise InputError(
+                f"“{shown}” is not UTF-8 text.", "Give the file a name in UTF-8, or link to it so."
+            )
 
 
 def _typed(arguments: Sequence[str]) -> str:

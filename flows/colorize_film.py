@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from prefect import flow
+from prefect.exceptions import CancelledRun
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize_core.claim import hold
@@ -13,6 +14,7 @@ from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
 from colorize_core.scope import ALL, Scope
 from tasks import observe, stages
+from tasks.cancel import as_cancelled, ended_on_cancel
 from tasks.cluster import check_cluster, worker_pool
 
 SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough to keep it busy
@@ -45,20 +47,25 @@ def colorize_film(
     Raises:
         Unfinished: segments failed; the film is not published.
         FilmClaimed: another run is working on this film.
+        CancelledRun: it was cancelled in Prefect.
         KinecolorError: with what is wrong and what to do.
     """
-    check_request(request)
-    check_cluster(ray_address)
-    film = stages.ingest(request)
-    progress = observe.StageProgress(film.paths.film)
-    with (
-        hold(film.paths, progress) as claim,
-        worker_pool(request.config, ray_address, workers, device, progress) as pool,
-    ):
-        run = stages.plan(film, request, pool, claim, scope)
-        with recorded(run):
-            if any(work.choice.making for work in run.shots):
-                stages.make_references(run)
-            stages.wait_for([stages.colorize_shot(run, work) for work in run.shots])
-            pool.close()
-            return stages.deliver(run).model_dump(mode="json")
+    try:
+        with ended_on_cancel():
+            check_request(request)
+            check_cluster(ray_address)
+            film = stages.ingest(request)
+            progress = observe.StageProgress(film.paths.film)
+            with (
+                hold(film.paths, progress) as claim,
+                worker_pool(request.config, ray_address, workers, device, progress) as pool,
+            ):
+                run = stages.plan(film, request, pool, claim, scope)
+                with recorded(run):
+                    if any(work.choice.making for work in run.shots):
+                        stages.make_references(run)
+                    stages.wait_for([stages.colorize_shot(run, work) for work in run.shots])
+                    pool.close()
+                    return stages.deliver(run).model_dump(mode="json")
+    except CancelledRun as cancelled:
+        return as_cancelled(cancelled)

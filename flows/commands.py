@@ -17,11 +17,12 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
-from colorize_core.errors import ClusterUnavailable, KinecolorError, Unfinished
+from colorize_core.errors import KinecolorError, Unfinished
 from colorize_core.paths import FilmPaths
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request, kept_request
 from colorize_core.scope import ALL, Scope
 from colorize_core.summary import RunSummary
+from flows.signals import INTERRUPTED, Stopped
 from flows.terminal import Terminal, json_only, say_error
 
 if TYPE_CHECKING:
@@ -144,20 +145,16 @@ def _run(request: FilmRequest, where: Where, *, debug: bool, scope: Scope = ALL)
         from tasks.server import choose_server
 
         choose_server(verbose=debug)
+        from prefect.exceptions import CancelledRun
+
         from flows.colorize_film import colorize_film
         from tasks.observe import listening
 
         with listening(terminal.progress):
             try:
                 summary = colorize_film(request, where.ray, where.workers, where.device, scope)
-            except RuntimeError as error:
-                if "ephemeral Prefect API server" not in str(error):
-                    raise
-                raise ClusterUnavailable(
-                    "Prefect's own server did not start on this machine.",
-                    "Use --local to do without, or start one (prefect server start) and set "
-                    "PREFECT_API_URL.",
-                ) from error
+            except CancelledRun as cancelled:
+                raise Stopped(INTERRUPTED, "The run was cancelled in Prefect.") from cancelled
         return RunSummary.model_validate(summary)
 
 

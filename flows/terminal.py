@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ _STAGES = {
     "demo": ("Making the demo film", "frames"),
     "report": ("Writing the report", "shots"),
 }
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 class Terminal:
@@ -84,15 +86,20 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A message for the person, on standard error."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(_in_one_line(text), markup=False, soft_wrap=True)
 
 
 def say_error(what: str, remedy: str) -> None:
     """One line of what, one line of what to do, on standard error."""
     console = Console(stderr=True, highlight=False)
-    console.print(f"Error: {what}", style="bold red", markup=False, soft_wrap=True)
+    console.print(f"Error: {_in_one_line(what)}", style="bold red", markup=False, soft_wrap=True)
     if remedy:
-        console.print(remedy, markup=False, soft_wrap=True)
+        console.print(_in_one_line(remedy), markup=False, soft_wrap=True)
+
+
+def _in_one_line(text: str) -> str:
+    """`text` without what names of files can hold and a terminal would obey."""
+    return _CONTROL.sub("�", text)
 
 
 @contextmanager

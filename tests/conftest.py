@@ -51,6 +51,7 @@ def ray_cluster() -> Iterator[str]:
     import ray
 
     ray.init(
+        address="local",  # not one that somebody has started on this machine
         num_cpus=2,
         num_gpus=1,
         include_dashboard=False,

@@ -17,7 +17,7 @@ FORBIDDEN = {
     "flows": set[str](),
 }
 FSSPEC = {"fsspec", "s3fs", "botocore", "aiobotocore"}
-FSSPEC_MAY = {"storage.py", "storage_failures.py"}
+FSSPEC_MAY = {"storage_remote.py"}
 UNSAFE = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +18,7 @@ from colorize_core.manifest.seal import is_sealed, is_whole
 from colorize_core.paths import FilmPaths
 
 _WITHOUT_SEAL = b"1"  # the schema version whose files have none
+_NUMBER = re.compile(rb"[0-9]{1,9}")
 
 R = TypeVar("R", bound=Row)
 
@@ -89,7 +91,7 @@ def decode(data: bytes, row: type[R], paths: FilmPaths, version: int) -> tuple[R
     if is_sealed(data) and not is_whole(data, object_name(paths, row, version)):
         raise _damaged(name)
     schema = read_metadata(data, name).get(SCHEMA_VERSION_KEY, b"")
-    if not (is_sealed(data) or schema == _WITHOUT_SEAL):
+    if not (is_sealed(data) or schema == _WITHOUT_SEAL) or not _NUMBER.fullmatch(schema):
         raise _damaged(name)
     if int(schema) > SCHEMA_VERSION:
         raise ManifestUnreadable(

@@ -88,9 +88,9 @@ class SegmentRow(Row):
     seed: int = Field(description="Seed of every random draw.")
     status: SegmentStatus = Field(
         default="pending",
-        description="pending: not made, or not looked at yet in this run. running: a worker has "
-        "it. done: its object is there whole. failed: given up for a reason outside itself, such "
-        "as an anchor that could not be made. quarantined: every try at it failed.",
+        description="pending: not made, or not looked at yet in this run. running: given to the "
+        "workers. done: its object is there whole. failed: given up for a reason outside itself, "
+        "such as an anchor that could not be made. quarantined: every try at it failed.",
     )
     grey: bool = Field(
         default=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import cast
 
@@ -16,7 +17,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.stream import Stream
 
-from colorize_core.errors import DamagedSource
+from colorize_core.errors import DamagedSource, UnsupportedSource
 from colorize_core.media.output import decoding_time_s
 from colorize_core.media.source import CarriedStream, SourceInfo
 
@@ -118,6 +119,24 @@ class Carried:
             packet.pts = time if packet.pts is None else packet.pts
             ends[packet.stream_index] = time + (packet.duration or 0)
             yield packet
+
+
+@contextmanager
+def streams_fit(info: SourceInfo) -> Iterator[None]:
+    """While a file is written with what the source carries.
+
+    Raises:
+        UnsupportedSource: the muxer takes no such stream; its description is damaged, perhaps.
+    """
+    try:
+        yield
+    except FFmpegError as error:
+        if isinstance(error, OSError):  # the file's own trouble
+            raise
+        raise UnsupportedSource(
+            f"Sound, subtitles or data of {info.uri} cannot be copied ({error.strerror}).",
+            "Leave them out first: ffmpeg -i SOURCE -map 0:v -c copy pictures.mkv",
+        ) from error
 
 
 class _SoundEncoder:

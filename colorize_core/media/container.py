@@ -5,6 +5,7 @@ FFmpeg's own log is off (PyAV's default): what matters in it comes back as error
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -18,11 +19,19 @@ from av.video.stream import VideoStream
 
 from colorize_core import storage
 from colorize_core.errors import DamagedSource, NotAVideo, SourceError, SourceUnreadable
+from colorize_core.media.ffv1 import SliceChecksums
 
 # How the files of common containers begin: offset, bytes.
-_SIGNS = ((4, b"ftyp"), (0, b"RIFF"), (0, b"\x1aE\xdf\xa3"), (0, b"OggS"))
-# Demuxers that make "films" of still pictures, of plain text and of lists of other files.
-_NOT_FILMS = {"image2", "gif", "apng", "tty", "bin", "xbin", "adf", "idf", "hls", "dash", "concat"}
+_SIGNS = ((4, b"ftyp"), (8, b"AVI "), (0, b"\x1aE\xdf\xa3"), (0, b"OggS"))
+# FFmpeg's demuxers whose files hold a film. Its others make "films" of still pictures and plain
+# text, or open what a file only names: play lists (hls, dash, concat, sdp) lead to any file or
+# host.
+_FILM_FORMATS = (
+    "asf,av1,avi,avs2,avs3,cavsvideo,cine,dirac,dnxhd,dv,evc,flv,gxf,h261,h263,h264,hevc,ivf,lxf,"
+    "m4v,matroska,mjpeg,mjpeg_2000,mov,mpeg,mpegts,mpegvideo,mxf,nsv,nut,obu,ogg,pva,r3d,rm,vc1,"
+    "vvc,wtv,yuv4mpegpipe"
+)
+_OPTIONS = {"format_whitelist": _FILM_FORMATS, "protocol_whitelist": "file"}
 
 
 @contextmanager
@@ -31,7 +40,8 @@ def open_media(uri: str) -> Iterator[InputContainer]:
 
     Raises:
         SourceUnreadable: there is no file.
-        NotAVideo: FFmpeg does not know its format, or it is a still picture.
+        NotAVideo: it is no film: FFmpeg does not know its format, or that of a still picture,
+            sound, text or a list of other files.
         DamagedSource: it begins like a media file and cannot be opened: its index is missing.
         StorageError: the store failed or refuses; StorageUnavailable may pass.
     """
@@ -42,14 +52,17 @@ def open_media(uri: str) -> Iterator[InputContainer]:
         head = file.read(16)
         file.seek(0)
         try:
-            # "file:" keeps FFmpeg from reading a protocol's name out of "a:b.mp4"
-            container = av.open(file if path is None else f"file:{path}", "r")
+            # "file:" keeps FFmpeg from reading a protocol's name out of "a:b.mp4". Titles and
+            # languages may be damaged, or in an encoding of their own.
+            container = av.open(
+                file if path is None else f"file:{path}",
+                "r",
+                container_options=_OPTIONS,
+                metadata_errors="replace",
+            )
         except FFmpegError as error:
             raise _not_opened(uri, head, error) from error
         with container:
-            name = container.format.name
-            if name in _NOT_FILMS or name.endswith("_pipe"):
-                raise NotAVideo(f"{uri} is not a film ({name}).", "Give a video file.")
             yield container
 
 
@@ -60,6 +73,11 @@ def _not_opened(uri: str, head: bytes, error: FFmpegError) -> SourceError:
             f"({error.strerror}).",
             "Get a whole copy: recording or copying this one was probably cut off.",
             frame=0,
+        )
+    if error.errno == errno.EINVAL:  # a format that is not on the list
+        return NotAVideo(
+            f"{uri} is not a film, but a still picture, sound, text or a list of other files.",
+            "Give a video file.",
         )
     return NotAVideo(
         f"{uri} is not a media file that FFmpeg knows ({error.strerror}).", "Give a video file."
@@ -81,6 +99,7 @@ class Decoding:
 
     Attributes:
         packets: of the stream, so far.
+        undecodable: of them, those before the first key frame.
         ends: for each stream index, when its last packet so far ends, in seconds.
         broken: why the iteration ended early, or None.
     """
@@ -100,6 +119,7 @@ class Decoding:
         self._last_dts: int | None = None
         self._tail_is_cut = False
         self.packets = 0
+        self.undecodable = 0
         self.ends: dict[int, Fraction] = {}
         self.broken: str | None = None
 
@@ -123,6 +143,7 @@ class Decoding:
 
     def _packets(self) -> Iterator[Packet]:
         started = False
+        checksums = SliceChecksums() if self._stream.codec_context.name == "ffv1" else None
         for packet in self._demuxed():
             moment = packet.pts if packet.pts is not None else packet.dts
             if moment is not None:
@@ -131,8 +152,13 @@ class Decoding:
             if packet.stream_index == self._stream.index:
                 self.packets += 1
                 started = started or packet.is_keyframe
+                if checksums is not None and not checksums.fit(bytes(packet)):
+                    self.broken = f"the checksum of picture {self.packets} is wrong"
+                    return
                 if started:
                     yield packet
+                else:
+                    self.undecodable += 1
 
     def _demuxed(self) -> Iterator[Packet]:
         wanted = () if self._every_stream else (self._stream,)

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from colorize_core.errors import FramesLost, SettingError
-from colorize_core.media.carry import Carried, kept_metadata
+from colorize_core.media.carry import Carried, kept_metadata, streams_fit
 from colorize_core.media.color import CHROMA_LEFT
 from colorize_core.media.container import Decoding, open_media
 from colorize_core.media.luma import chroma_views, luma_form, luma_view
@@ -126,6 +126,7 @@ def encode_access_copy(
         open_media(info.uri) as source,
         open_media(str(master)) as reading,
         open_output(out, container, **INTERLEAVED, **options) as file,
+        streams_fit(info),
     ):
         stream = add_video(file, "libx264", small, small.pix_fmt, _H264)
         stream.codec_context.time_base = stream.time_base = timeline.time_base

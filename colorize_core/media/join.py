@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import numpy as np
 from av.container import InputContainer, OutputContainer
@@ -17,16 +17,18 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from colorize_core import storage
 from colorize_core.errors import (
     FramesLost,
-    NotAVideo,
+    KinecolorError,
     ObjectDamaged,
     ObjectMissing,
+    SourceError,
     SourceUnreadable,
     UnsupportedSource,
 )
 from colorize_core.media import matroska
-from colorize_core.media.carry import Carried, kept_metadata
+from colorize_core.media.carry import Carried, kept_metadata, streams_fit
 from colorize_core.media.container import open_media
 from colorize_core.media.master import MasterFormat
 from colorize_core.media.output import INTERLEAVED, decoding_time_s, open_output
@@ -71,8 +73,11 @@ def join_master(
         Notes: one line for each thing of the source that the master cannot hold.
 
     Raises:
-        FramesLost: the chunks do not tile the film, or one has not the frames it should have.
-        ObjectMissing, ObjectDamaged: a chunk is not there, or is no chunk of this film.
+        FramesLost: the chunks do not tile the film, or one (which is removed) has not the frames
+            that it should have.
+        ObjectMissing, ObjectDamaged: a chunk is not there, or is no chunk of this film. Such a one
+            is removed, so that the next run makes it anew.
+        UnsupportedSource: a stream that the source carries does not fit.
         DamagedSource: sound or subtitles break where no damage was accepted.
         StorageError: the master cannot be written.
     """
@@ -86,6 +91,7 @@ def join_master(
         open_media(info.uri) as source,
         _open_chunk(chunks[0]) as first,
         open_output(out, "matroska", **INTERLEAVED, **_NEGATIVE) as file,
+        streams_fit(info),
     ):
         video = _add_copied_video(file, first, source, info, form, timeline)
         carried = Carried(source, file, info, file.supported_codecs)
@@ -149,24 +155,29 @@ def _film_packets(
     look = _look(video)
     for chunk in chunks:
         frames = iter(chunk.span)
-        with _open_chunk(chunk) as part:
-            if _look(part.streams.video[0]) != look:
-                raise _not_a_chunk(chunk)
-            for packet in part.demux(part.streams.video[0]):
-                if packet.size == 0:
-                    continue
-                frame = next(frames, None)
-                if frame is None:
-                    raise _wrong_count(chunk, f"more than {len(chunk.span)}")
-                _check_time(packet, frame, timeline, chunk)
-                _time(packet, frame, timeline)
-                packet.stream = video
-                yield decoding_time_s(packet), packet
-                if progress:
-                    progress(frame + 1, len(timeline))
+        for packet in _packets(chunk, look):
+            frame = next(frames, None)
+            if frame is None:
+                _wrong_count(chunk, f"more than {len(chunk.span)}")
+            _check_time(packet, frame, timeline, chunk)
+            _time(packet, frame, timeline)
+            packet.stream = video
+            yield decoding_time_s(packet), packet
+            if progress:
+                progress(frame + 1, len(timeline))
         missing = len(list(frames))
         if missing:
-            raise _wrong_count(chunk, f"{len(chunk.span) - missing} of {len(chunk.span)}")
+            _wrong_count(chunk, f"{len(chunk.span) - missing} of {len(chunk.span)}")
+
+
+def _packets(chunk: Chunk, look: tuple[object, ...]) -> Iterator[Packet]:
+    try:
+        with _open_chunk(chunk) as part:
+            if _look(part.streams.video[0]) != look:
+                _not_a_chunk(chunk)
+            yield from (each for each in part.demux(part.streams.video[0]) if each.size)
+    except FFmpegError as error:
+        _not_a_chunk(chunk, error)
 
 
 def _look(stream: VideoStream) -> tuple[object, ...]:
@@ -178,9 +189,9 @@ def _check_time(packet: Packet, frame: int, timeline: Timeline, chunk: Chunk) ->
     """A chunk has its frames' own times, in milliseconds: that frame and no other comes here."""
     wanted = int(timeline.pts[frame]) * timeline.time_base
     if packet.pts is None or packet.time_base is None:
-        raise _not_a_chunk(chunk)
+        _not_a_chunk(chunk)
     if abs(packet.pts * packet.time_base - wanted) > packet.time_base / 2:
-        raise FramesLost(f"Chunk {chunk.uri} has another frame in place of {frame}.", _AGAIN)
+        _remove(chunk, FramesLost(f"Chunk {chunk.uri} has another frame than {frame}.", _AGAIN))
 
 
 def _time(packet: Packet, frame: int, timeline: Timeline) -> None:
@@ -194,23 +205,30 @@ def _time(packet: Packet, frame: int, timeline: Timeline) -> None:
 
 @contextmanager
 def _open_chunk(chunk: Chunk) -> Iterator[InputContainer]:
-    try:
-        with open_media(chunk.uri) as part:
-            if not part.streams.video:
-                raise _not_a_chunk(chunk)
-            yield part
-    except SourceUnreadable as error:
-        raise ObjectMissing(f"Chunk {chunk.uri} is not there.", _AGAIN) from error
-    except (NotAVideo, FFmpegError) as error:
-        raise _not_a_chunk(chunk) from error
+    with ExitStack() as stack:
+        try:
+            part = stack.enter_context(open_media(chunk.uri))
+        except SourceUnreadable as error:
+            raise ObjectMissing(f"Chunk {chunk.uri} is not there.", _AGAIN) from error
+        except SourceError as error:
+            _not_a_chunk(chunk, error)
+        if not part.streams.video:
+            _not_a_chunk(chunk)
+        yield part
 
 
 _AGAIN = "Run the command again: the chunk is made anew."
 
 
-def _not_a_chunk(chunk: Chunk) -> ObjectDamaged:
-    return ObjectDamaged(f"{chunk.uri} is not a chunk of this film.", _AGAIN)
+def _not_a_chunk(chunk: Chunk, cause: Exception | None = None) -> NoReturn:
+    _remove(chunk, ObjectDamaged(f"{chunk.uri} is not a chunk of this film.", _AGAIN), cause)
 
 
-def _wrong_count(chunk: Chunk, found: str) -> FramesLost:
-    return FramesLost(f"Chunk {chunk.uri} has {found} frames.", _AGAIN)
+def _wrong_count(chunk: Chunk, found: str) -> NoReturn:
+    _remove(chunk, FramesLost(f"Chunk {chunk.uri} has {found} frames.", _AGAIN))
+
+
+def _remove(chunk: Chunk, error: KinecolorError, cause: Exception | None = None) -> NoReturn:
+    """Where nothing is on record of a chunk, it is believed until here."""
+    storage.delete(chunk.uri)
+    raise error from cause

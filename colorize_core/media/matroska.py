@@ -1,4 +1,5 @@
-"""The one thing of a Matroska header that PyAV cannot say: the size at which to show the picture.
+"""What of a Matroska header PyAV can neither say nor tell: the size at which to show the picture,
+and where the file has to end.
 
 FFmpeg's muxer takes the sample aspect ratio from a field of the stream that PyAV does not set. It
 writes DisplayWidth and DisplayHeight for stereoscopic pictures too, so the header is made as if
@@ -16,11 +17,27 @@ from av.video.stream import VideoStream
 
 from colorize_core.errors import StorageError
 
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _TRACKS = b"\x16\x54\xae\x6b"
 _CRC32 = b"\xbf\x84"
 _STEREO_TOP_BOTTOM = b"\x53\xb8\x81\x03"
 _DISPLAY_WIDTH, _DISPLAY_HEIGHT = b"\x54\xb0", b"\x54\xba"
 _HEADER_BYTES = 1 << 20  # the tracks come before anything that is large
+
+
+def declared_end(head: bytes) -> int | None:
+    """How many bytes a file has that begins with `head` (64 at least, where there are so many).
+    None: it does not say, as recordings do not that were written to a stream."""
+    end = 0
+    for name in (_EBML, _SEGMENT):
+        at = end + len(name)
+        if head[end:at] != name or len(head) < at + 8 or not head[at]:
+            return None
+        first, size = _payload(head, at)
+        if size == (1 << 7 * (first - at)) - 1:  # all ones: not known
+            return None
+        end = first + size
+    return end
 
 
 def reserve_display_size(stream: VideoStream) -> None:
@@ -70,7 +87,7 @@ def _element(name: bytes, value: bytes) -> bytes:
     return name + bytes([0x80 | len(value)]) + value
 
 
-def _payload(header: bytearray, at: int) -> tuple[int, int]:
+def _payload(header: bytes | bytearray, at: int) -> tuple[int, int]:
     """Where an element's payload begins, and its length, from the variable-length size at `at`."""
     octets = 9 - header[at].bit_length()
     size = int.from_bytes(header[at : at + octets], "big") & ((1 << (7 * octets)) - 1)

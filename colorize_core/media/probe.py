@@ -13,14 +13,18 @@ from av.video.stream import VideoStream
 
 from colorize_core import storage
 from colorize_core.errors import DamagedSource, EmptyVideo, NoVideoStream, UnsupportedSource
+from colorize_core.media import matroska
 from colorize_core.media.container import Decoding, open_media
+from colorize_core.media.remarks import remarks
 from colorize_core.media.source import CarriedStream, SourceInfo
-from colorize_core.media.survey import Progress, Survey, Watch
+from colorize_core.media.survey import Progress, Survey, Watch, check_not_too_large
 from colorize_core.media.timestamps import timeline_of
 from colorize_core.timebase import Timeline
 
 # Matroska rounds and pads its duration; what a cut file lacks is longer.
 DURATION_TOLERANCE_S = Fraction(1, 2)
+
+_HEAD_BYTES = 4096  # more than comes before a Matroska file says its size
 
 _CARRIED = ("audio", "subtitle", "attachment", "data")
 
@@ -68,7 +72,7 @@ def scan(
             container,
             stream,
             every_stream=True,
-            cut_short=lambda decoding: _missing(container, stream, decoding),
+            cut_short=lambda decoding: _missing(uri, container, stream, decoding),
         )
         for frame in decoding:
             survey.add(frame)
@@ -80,7 +84,9 @@ def scan(
             _refuse_damage(uri, survey.frames, broken)
         found = np.frombuffer(survey.pts, np.int64)
         timeline, counted = timeline_of(uri, container, stream, found)
-        return Scan(_info(uri, container, stream, survey, broken, counted), timeline)
+        info = _info(uri, container, stream, survey, broken, counted)
+        notes = tuple(remarks(container, info, timeline, decoding))
+        return Scan(info.model_copy(update={"notes": notes}), timeline)
 
 
 def _info(
@@ -131,6 +137,8 @@ def _video_stream(uri: str, container: InputContainer) -> VideoStream:
             f"FFmpeg has no decoder for the video stream of {uri}.",
             "Convert it to FFV1 or H.264 with a program that reads it.",
         )
+    # before anything is decoded: a damaged header can ask for gigabytes
+    check_not_too_large(uri, stream.codec_context.width, stream.codec_context.height)
     stream.thread_type = "AUTO"
     return stream
 
@@ -144,11 +152,13 @@ def _expected_frames(container: InputContainer, stream: VideoStream) -> int:
     return round(Fraction(container.duration, 1_000_000) * rate)
 
 
-def _missing(container: InputContainer, stream: VideoStream, decoding: Decoding) -> str | None:
+def _missing(
+    uri: str, container: InputContainer, stream: VideoStream, decoding: Decoding
+) -> str | None:
     """What is missing of the length that the container declares; None where it declares none.
 
     MP4, MOV and AVI declare packets and a duration of the stream: both have to fall short (edit
-    lists hide packets). Matroska declares the end of its longest stream.
+    lists hide packets). Matroska declares its bytes, and the end of its longest stream.
     """
     if stream.frames and stream.duration is not None and stream.time_base is not None:
         end = ((stream.start_time or 0) + stream.duration) * stream.time_base
@@ -156,12 +166,22 @@ def _missing(container: InputContainer, stream: VideoStream, decoding: Decoding)
         seen = decoding.ends.get(stream.index, Fraction(0))
         if decoding.packets < stream.frames and seen + frame * 3 / 2 < end:
             return f"{stream.frames} frames are declared and {decoding.packets} are there"
-    elif "matroska" in container.format.name and container.duration:
-        declared = Fraction(container.duration, 1_000_000)
+    elif "matroska" in container.format.name:
+        declared = Fraction(container.duration or 0, 1_000_000)
         seen = max(decoding.ends.values(), default=Fraction(0))
         if seen + DURATION_TOLERANCE_S < declared:
             return f"{float(declared):.3f} s are declared and {float(seen):.3f} s are there"
+        return _missing_bytes(uri)
     return None
+
+
+def _missing_bytes(uri: str) -> str | None:
+    with storage.open_read(uri) as file:
+        declared = matroska.declared_end(file.read(_HEAD_BYTES))
+    size = storage.size(uri)
+    if declared is None or size is None or size >= declared:
+        return None
+    return f"{declared:,} bytes are declared and {size:,} are there"
 
 
 def _damage(frame: int, broken: str) -> str:

@@ -60,6 +60,7 @@ class SourceInfo(_Value):
         counted: the container gives no usable time stamps: frames are counted from its start and
             shown at the nominal rate.
         carried: the streams that go into the result as they are.
+        notes: what a person should know of it, one line each.
     """
 
     uri: str
@@ -82,3 +83,4 @@ class SourceInfo(_Value):
     concealed: int = 0
     counted: bool = False
     carried: tuple[CarriedStream, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ from colorize_core.media.timestamps import NO_PTS
 Watch = Callable[[int, NDArray[np.uint8]], None]
 Progress = Callable[[int, int], None]
 
-MIN_SIDE, MAX_SIDE = 16, 16384
+MIN_SIDE, MAX_SIDE, MAX_PIXELS = 16, 16384, 2**27
 # A stray flag on a progressive film is common, one frame in ten is not. A film that is half fields
 # so far is refused at once.
 INTERLACED_SHARE, INTERLACED_NOW, INTERLACED_SURE = 0.1, 0.5, 25
@@ -144,17 +146,13 @@ class Survey:
             transfer=int(frame.color_trc),
             range=int(frame.color_range),
         )
-        self.rotation = frame.rotation
+        self.rotation = _quarter_turns(self._name, frame)
         if min(frame.width, frame.height) < MIN_SIDE:
             raise UnsupportedSource(
                 f"{self._name} is {self.picture}: a side is under {MIN_SIDE} pixels.",
                 "Give a film of pictures.",
             )
-        if max(frame.width, frame.height) > MAX_SIDE:
-            raise UnsupportedSource(
-                f"{self._name} is {self.picture}: a side is over {MAX_SIDE} pixels.",
-                "Scale the film down first.",
-            )
+        check_not_too_large(self._name, frame.width, frame.height)
 
     def _refuse_interlaced(self) -> None:
         raise InterlacedSource(
@@ -162,6 +160,36 @@ class Survey:
             "Deinterlace it first: ffmpeg -i SOURCE -map 0 -c copy -c:v ffv1 -vf bwdif "
             "progressive.mkv (a telecined film: -vf fieldmatch,decimate).",
         )
+
+
+def check_not_too_large(name: str, width: int, height: int) -> None:
+    """Refuses a size that no film has.
+
+    Raises:
+        UnsupportedSource: it is too large.
+    """
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise UnsupportedSource(
+            f"{name} is {width}×{height}: a side is over {MAX_SIDE} pixels, or the picture over "
+            f"{MAX_PIXELS:,}.",
+            "Scale the film down first.",
+        )
+
+
+def _quarter_turns(name: str, frame: VideoFrame) -> int:
+    """By how many degrees people see the picture turned, anticlockwise."""
+    matrix = cast(Any, frame.side_data).get(SideData.DISPLAYMATRIX)
+    is_mirrored = False
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+        is_mirrored = a * d < b * c
+    if frame.rotation % 90 or is_mirrored:
+        raise UnsupportedSource(
+            f"{name} is to be shown mirrored, or turned by {frame.rotation} degrees.",
+            "Let it lie as it is first: ffmpeg -display_rotation 0 -i SOURCE -map 0 -c copy "
+            "upright.mkv, or turn its pictures.",
+        )
+    return frame.rotation
 
 
 def _picture(frame: VideoFrame) -> Picture:

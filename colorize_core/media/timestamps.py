@@ -22,6 +22,7 @@ from colorize_core.timebase import Timeline
 I64 = NDArray[np.int64]
 
 NO_PTS = int(np.iinfo(np.int64).min)  # FFmpeg's AV_NOPTS_VALUE
+_MOST_TICKS = 2**62
 # Of a single frame nothing says how long it is shown.
 RATE_UNKNOWN = Fraction(25)
 
@@ -34,12 +35,17 @@ def timeline_of(
     AVI and MPEG program streams).
 
     Raises:
-        UnsupportedSource: the time stamps do not increase.
+        UnsupportedSource: the time stamps do not increase, or the rate is absurd.
     """
     time_base = cast(Fraction, stream.time_base)  # every opened stream has one
     rate = stream.guessed_rate or stream.average_rate or RATE_UNKNOWN
     step = 1 / (rate * time_base)
     given = bool(np.all(found != NO_PTS)) and bool(np.all(np.diff(found) > 0))
+    if len(found) * step >= _MOST_TICKS:
+        raise UnsupportedSource(
+            f"{name} is said to have {float(rate):g} frames a second.",
+            "Give it its rate first: ffmpeg -r RATE -i SOURCE -map 0 -c copy -c:v ffv1 rated.mkv",
+        )
     start = _counted_from(container, found, given, step)
     if start is not None:
         return Timeline(start + _steps(len(found), step), time_base, rate), True

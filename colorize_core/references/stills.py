@@ -55,7 +55,7 @@ def parse_reference(text: str) -> ReferenceSpec:
     """
     uri, _, moment = text.rpartition("@")
     if is_moment(moment):
-        if not uri:
+        if not uri or uri.endswith("/"):
             raise ReferenceUnusable(
                 f"“{text}” names a moment and no picture.", "Write IMAGE@TIME: still.png@f250."
             )
@@ -100,6 +100,7 @@ def load_still(uri: str) -> ColourStill:
     shown = storage.redact(uri)
     try:
         with storage.open_read(uri) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is odd and can be read all the same
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             rgb = _decode(Image.open(file, formats=_FORMATS))
     except ObjectMissing as error:
@@ -228,11 +229,18 @@ def _decode(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode not in {"RGB", "CMYK"}:
         image = image.convert("RGB")
     if profile:
-        embedded = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        embedded = _profile(profile)
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, embedded, srgb, outputMode="RGB")
         image = converted or image  # None stands for a change in place, which was not asked for
     return np.asarray(image.convert("RGB"))
+
+
+def _profile(data: bytes) -> ImageCms.ImageCmsProfile:
+    try:
+        return ImageCms.ImageCmsProfile(io.BytesIO(data))
+    except OSError as error:
+        raise ImageCms.PyCMSError("not a profile") from error
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

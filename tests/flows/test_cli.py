@@ -14,6 +14,7 @@ from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import SegmentRow, ShotRow
 from colorize_core.paths import FilmPaths
 from colorize_core.request import FilmRequest
+from flows.signals import Stopped
 from tests.film import MADE, SCENES
 from tests.flows.conftest import KEYS, Colorize, Kinecolor, Said
 
@@ -104,7 +105,7 @@ def test_interrupted(
     colorize: Colorize, made: FilmRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise Stopped(130, "Interrupted.")
 
     monkeypatch.setattr(Flow, "fill", interrupted)
     said = colorize("--json")

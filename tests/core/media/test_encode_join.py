@@ -199,9 +199,13 @@ def test_lost_doubled_and_foreign_frames_are_refused(tmp_path: Path) -> None:
         ([first, Chunk(str(tmp_path / "none.mkv"), second.span)], ObjectMissing),
         ([first, Chunk(str(_text(tmp_path)), second.span)], ObjectDamaged),
     ]
+    whole = {path: path.read_bytes() for path in tmp_path.glob("chunk-*")}
     for chunks, error in wrong:
+        for path, data in whole.items():  # one that is refused is removed, to be made anew
+            path.write_bytes(data)
         with pytest.raises(error):
             _joined(tmp_path, chunks, source)
+    assert not Path(wrong[-1][0][1].uri).exists()
 
 
 def _text(folder: Path) -> Path:
