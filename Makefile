@@ -1,19 +1,24 @@
 # make demo   builds a small film, colorizes it, says where everything is
 # make test   lint, types and all tests
-# Both set up what they need in .venv the first time and are quick after that.
+# make test-s3   the storage tests again, with a real S3 server beside moto's (installs Ceph's)
+# All set up what they need in .venv the first time and are quick after that.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test test-s3 lint setup clean
 
 demo: $(VENV)/.app
 	$(BIN)/kinecolor demo
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-s3: $(VENV)/.dev
+	./scripts/install-radosgw
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/contracts/test_storage*.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from colorize_core import storage
-from colorize_core.errors import CommitLost, FilmClaimed, StorageError
+from colorize_core.errors import CommitLost, FilmClaimed, StorageError, StorageFull
 from colorize_core.paths import FilmPaths
 from colorize_core.work import Progress
 
@@ -161,7 +161,12 @@ def hold(paths: FilmPaths, progress: Progress, lease_s: float = LEASE_S) -> Iter
         since=datetime.now(UTC),
     )
     with _locked(record.lock):
-        if not _create(paths.claim(before.number + 1), record):
+        try:
+            created = _create(paths.claim(before.number + 1), record)
+        except StorageFull:
+            record.lock.unlink()
+            raise
+        if not created:
             record.lock.unlink()
             raise _claimed(_latest(paths))
         _tidy(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import platform
@@ -19,7 +18,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from colorize_core import parts, storage
+from colorize_core import parts, same_source, storage
 from colorize_core.chroma_file import decode_chroma, encode_chroma
 from colorize_core.engines.contract import CPU, Chroma, ColourStill, Device, Facts, GreyFrame
 from colorize_core.errors import (
@@ -27,13 +26,13 @@ from colorize_core.errors import (
     FramesLost,
     KinecolorError,
     OutOfMemory,
-    StorageFull,
 )
 from colorize_core.film import read_timeline
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
 from colorize_core.merge import Merger
 from colorize_core.references.stills import as_png, as_stored_picture, load_still
+from colorize_core.room import room_for
 from colorize_core.timebase import FrameSpan, Timeline
 from colorize_core.work import (
     AnchorsItem,
@@ -107,7 +106,7 @@ def _make_reference(item: ReferenceItem) -> tuple[Stored, ...]:
     with _failures_of(item, part.facts):
         still = part.make(upright, item.prompt, item.config.seed, shown)
     data = as_png(as_stored_picture(still, info.rotation), storage.name_of(item.output))
-    data = _kept(data, item.output)
+    data = _kept(item, data, item.output)
     digest = hashlib.sha256(data).hexdigest()
     return (Stored(item.output, digest, len(data), 1, 1.0),)
 
@@ -121,7 +120,7 @@ def _colour_anchors(item: AnchorsItem) -> tuple[Stored, ...]:
         sized = SizedReader(reader, *size)
         uris = dict(zip(item.anchors, item.outputs, strict=True))
         colours = part.colorize(item.anchors, stills, sized, item.config.seed)
-        stored = {frame: _store([chroma], uris[frame]) for frame, chroma in colours}
+        stored = {frame: _store(item, [chroma], uris[frame]) for frame, chroma in colours}
     _check_count(len(item.anchors), len(stored), item)
     return tuple(stored[frame] for frame in item.anchors)
 
@@ -138,7 +137,7 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
     _check_count(len(item.reads), len(colours), item)
     chosen = tuple(sorted({*start.references, *end.references}))
     owned = [replace(chroma, references=chosen) for chroma in colours[: len(item.owns)]]
-    return (_store(owned, item.output),)
+    return (_store(item, owned, item.output),)
 
 
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
@@ -148,7 +147,7 @@ def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
     written = 0
     with tempfile.TemporaryDirectory() as folder, _reader(item.film) as reader:
         path = Path(folder) / "chunk.mkv"
-        with ChunkWriter(path, form, _timeline(item.film.timeline)) as writer:
+        with room_for(path), ChunkWriter(path, form, _timeline(item.film.timeline)) as writer:
             frames = reader.frames(item.span)
             for frame, chroma in zip(frames, _colours(item), strict=True):
                 writer.write(merger.finish(frame.luma, chroma), frame.pts)
@@ -156,7 +155,7 @@ def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
         _check_count(len(item.span), written, item)
         size = path.stat().st_size
         digest = storage.sha256(str(path))
-        storage.upload_if_absent(path, item.output)
+        _upload(item, path, item.output)
     return (Stored(item.output, digest, size, written, 1.0),)
 
 
@@ -166,13 +165,19 @@ def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
         yield from repeat(None, frames) if uri is None else decode_chroma(storage.read(uri), uri)
 
 
-def _store(colours: Sequence[Chroma], uri: str) -> Stored:
-    return describe_colours(_kept(encode_chroma(colours), uri), uri)
+def _store(item: WorkItem, colours: Sequence[Chroma], uri: str) -> Stored:
+    return describe_colours(_kept(item, encode_chroma(colours), uri), uri)
 
 
-def _kept(data: bytes, uri: str) -> bytes:
+def _kept(item: WorkItem, data: bytes, uri: str) -> bytes:
     """What is stored under `uri` now: `data`, or what another worker, who was first, made."""
-    return data if storage.upload_if_absent(data, uri) else storage.read(uri)
+    return data if _upload(item, data, uri) else storage.read(uri)
+
+
+def _upload(item: WorkItem, data: bytes | Path, uri: str) -> bool:
+    """Store what was made for `item`, unless it is there, or the source is another by now."""
+    same_source.check(item.film.source.uri, _stamps[item.film])
+    return storage.upload_if_absent(data, uri)
 
 
 def describe_colours(data: bytes, uri: str) -> Stored:
@@ -211,11 +216,6 @@ def _failures_of(item: WorkItem, part: Facts | None = None) -> Iterator[None]:
                 "Use a larger machine or fewer workers (--workers), or lower the part's "
                 "pixel_budget.",
             ) from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(
-                f"No space is left for the temporary files of {item}.",
-                f"Free some space in {tempfile.gettempdir()}, or set TMPDIR, and run again.",
-            ) from error
         raise EngineFailed(
             f"{who} failed on {item}: {_said(error)}",
             "Run the same command again; if it fails at the same place, report it.",
@@ -252,19 +252,23 @@ def _still(ref: StillRef) -> ColourStill:
 
 
 _open: dict[FilmRef, FilmReader] = {}
+_stamps: dict[FilmRef, str] = {}  # of their sources, on this machine
 
 
 @contextmanager
 def _reader(film: FilmRef) -> Iterator[FilmReader]:
     """A reader of the film. It stays open for the next item, which often wants frames that this
     one has decoded; an item that fails takes it along."""
-    reader = _open.pop(film, None)
+    source, reader = film.source, _open.pop(film, None)
     for other in [_open.pop(each) for each in list(_open)]:
         other.__exit__(None, None, None)
     if reader is None:
-        reader = FilmReader(film.source, _timeline(film.timeline)).__enter__()
+        _stamps.clear()
+        _stamps[film] = same_source.identify(source.uri, film.stamp, source.digest)
+        reader = FilmReader(source, _timeline(film.timeline)).__enter__()
     try:
-        yield reader
+        with same_source.unchanged(source.uri, _stamps[film]):
+            yield reader
     except BaseException:
         reader.__exit__(None, None, None)
         raise

@@ -23,7 +23,9 @@ from colorize_core.media.probe import Scan
 from colorize_core.names import master_name
 from colorize_core.report.film import write_report
 from colorize_core.request import MASTER_SUFFIX
+from colorize_core.room import room_for
 from colorize_core.run import FilmRun, retry_command
+from colorize_core.same_source import unchanged
 from colorize_core.scope import failed_rows
 from colorize_core.summary import RunSummary
 from colorize_core.verify import Verification, verify_film
@@ -34,8 +36,11 @@ def deliver(run: FilmRun) -> RunSummary:
 
     Raises:
         Unfinished: segments failed; nothing is published.
+        SourceChanged: the source is not what was scanned; nothing is published.
         VerificationFailed: the joined film is not what it has to be; nothing is published.
     """
+    run.claim.check()
+    storage.sweep(run.film.paths.folder)  # no worker is writing there any more
     try:
         run.check_finished()
     except Unfinished as unfinished:
@@ -89,18 +94,18 @@ def _publish(run: FilmRun) -> tuple[int, bool]:
     chunks = [Chunk(item.output, item.span) for work in run.shots for item in work.chunks]
     form = master_format(film.info, run.request.config.merge)
     with _beside(output) as folder:
-        made = folder / "master.mkv"
-        run.warnings += join_master(
-            chunks, film.info, film.timeline, form, made, run.stage("deliver")
-        )
-        frame_list = folder / "frames.csv"
-        checked = _verified(run, made, frame_list)
-        if not output.lower().endswith(MASTER_SUFFIX):
-            copy = folder / storage.name_of(output)
-            run.warnings += encode_access_copy(
-                made, copy, film.info, film.timeline, form, run.stage("copy")
+        made, frame_list = folder / "master.mkv", folder / "frames.csv"
+        with unchanged(film.info.uri, film.stamp), room_for(folder):
+            run.warnings += join_master(
+                chunks, film.info, film.timeline, form, made, run.stage("deliver")
             )
-            made = copy
+            checked = _verified(run, made, frame_list)
+            if not output.lower().endswith(MASTER_SUFFIX):
+                copy = folder / storage.name_of(output)
+                run.warnings += encode_access_copy(
+                    made, copy, film.info, film.timeline, form, run.stage("copy")
+                )
+                made = copy
         run.output_digest = storage.sha256(str(made))
         run.frame_list_digest = storage.sha256(str(frame_list))
         run.claim.check()

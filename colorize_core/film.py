@@ -17,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from colorize_core import sealed_json, storage
+from colorize_core import same_source, sealed_json, storage
 from colorize_core.errors import ObjectDamaged, ObjectMissing
 from colorize_core.manifest.schema import FilmRow
 from colorize_core.media.probe import Scan, scan
 from colorize_core.media.source import SourceInfo
 from colorize_core.paths import FilmPaths, film_id
 from colorize_core.request import FilmRequest
+from colorize_core.room import room_for
 from colorize_core.shots.detect import ShotDetector
 from colorize_core.shots.shot_list import ShotList, write_csv
 from colorize_core.timebase import Timeline
-from colorize_core.work import Progress
+from colorize_core.work import FilmRef, Progress
 
 THUMBNAIL_SIZE = (32, 18)  # width, height; enough to find which frame a still shows
 _THUMBNAILS_AT_ONCE = 1024
@@ -55,6 +56,7 @@ class Film:
     """A scanned film and where its objects are.
 
     Attributes:
+        stamp: the source's `storage.fingerprint`, from before its digest was read.
         opened_in_s: seconds that finding out took.
         warnings: objects of the scan that were lost or damaged, and were made again.
     """
@@ -63,8 +65,14 @@ class Film:
     title: str
     info: SourceInfo
     timeline: Timeline
+    stamp: str
     opened_in_s: float
     warnings: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> FilmRef:
+        """How workers find the film."""
+        return FilmRef(self.info, self.paths.timeline, self.stamp)
 
     def thumbnails(self) -> Iterator[NDArray[np.uint8]]:
         """Every frame's luma at `THUMBNAIL_SIZE`, in blocks: uint8 ``[frames, 18, 32]``."""
@@ -82,22 +90,24 @@ def open_film(request: FilmRequest, progress: Progress) -> Film:
     is replaced. A shot list that is there is a person's, and is left as it is.
 
     Raises:
-        SourceError: the source cannot be colorized as it is.
+        SourceError: the source cannot be colorized as it is, or changes meanwhile.
     """
     began = time.monotonic()
+    stamp = storage.fingerprint(request.source)
     digest = storage.sha256(
         request.source, lambda done, total: progress("identify", -(-done >> 20), -(-total >> 20))
     )
     paths = FilmPaths(request.work, film_id(digest))
     record, warnings = _find_record(paths, digest), list[str]()
     if record is None or not _is_whole(record, paths, request):
-        record, warnings = _scan_into(paths, request, record, progress)
+        record, warnings = _scan_into(paths, request, stamp, record, progress)
     elif record.source.damage and not request.accept_damage:
         # Asked again without the consent that the stored scan was made under: refuse as at first.
         scan(request.source)
     info = record.source.model_copy(update={"uri": request.source})
     timeline = read_timeline(paths.timeline)
-    return Film(paths, record.title, info, timeline, time.monotonic() - began, tuple(warnings))
+    seconds = time.monotonic() - began
+    return Film(paths, record.title, info, timeline, stamp, seconds, tuple(warnings))
 
 
 def read_record(paths: FilmPaths) -> FilmRecord:
@@ -176,14 +186,19 @@ def _sha256(uri: str) -> str | None:
 
 
 def _scan_into(
-    paths: FilmPaths, request: FilmRequest, before: FilmRecord | None, progress: Progress
+    paths: FilmPaths,
+    request: FilmRequest,
+    stamp: str,
+    before: FilmRecord | None,
+    progress: Progress,
 ) -> tuple[FilmRecord, list[str]]:
     """Scan the source and store what is not there yet, or is not what the scan gives. Returns the
     record, and what was wrong, unless the film is new. `before`: a whole record that is there."""
     is_new = not (storage.exists(paths.film_json) or paths.manifest_versions(FilmRow.table))
     with tempfile.TemporaryDirectory() as folder:
         thumbnails = Path(folder) / "thumbnails"
-        found, shots = _scan(request, thumbnails, progress)
+        with same_source.unchanged(request.source, stamp), room_for(thumbnails):
+            found, shots = _scan(request, thumbnails, progress)
         timeline = _timeline_file(found.timeline)
         title, uri = request.title.rpartition(".")[0] or request.title, found.info.uri
         record = FilmRecord(

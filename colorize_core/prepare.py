@@ -33,7 +33,7 @@ from colorize_core.scope import ALL, Scope
 from colorize_core.shot_work import ShotChoice
 from colorize_core.shots.shot_list import Shot, ShotList, read_csv
 from colorize_core.timebase import FrameSpan, parse_moment
-from colorize_core.work import FilmRef, Pool, Progress, ReferenceItem, StillRef
+from colorize_core.work import Pool, Progress, ReferenceItem, StillRef
 
 DISABLED = "the shot list says so"
 
@@ -130,7 +130,6 @@ def _make_stills(
     film: Film, config: RunConfig, shots: Sequence[Shot], facts: Facts, reader: SizedReader
 ) -> dict[int, ShotChoice]:
     """For each shot, the still of its middle frame that will be made (paper, section 3.1)."""
-    ref = FilmRef(film.info, film.paths.timeline)
     middles = {shot.number: shot.span.middle for shot in shots}
     views = (
         (number, next(reader.read(FrameSpan(frame, frame + 1))))
@@ -149,7 +148,7 @@ def _make_stills(
             (still,),
             f"made from the prompt{likes if leaders else ''}",
             1.0,
-            ReferenceItem(ref, config, shot, frame, prompt, kindred, still.uri),
+            ReferenceItem(film.ref, config, shot, frame, prompt, kindred, still.uri),
         )
     return choices
 

@@ -30,7 +30,7 @@ from colorize_core.shot_run import ShotRun
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.timings import Timings
-from colorize_core.work import FilmRef, Outcome, Pool, Progress, StillRef
+from colorize_core.work import Outcome, Pool, Progress, StillRef
 
 _NAMED = 10  # of what failed, in a message: the manifest has them all
 
@@ -61,7 +61,6 @@ class FilmRun:
         scope: Scope = ALL,
     ) -> None:
         config = request.config
-        ref = FilmRef(film.info, film.paths.timeline)
         self.claim = claim
         self.scope = scope
         self.id = uuid.uuid4().hex[:12]
@@ -76,7 +75,7 @@ class FilmRun:
         self.request = request
         self.pool = pool
         works = [
-            work_of_shot(film.paths, ref, shot, choice, config, facts)
+            work_of_shot(film.paths, film.ref, shot, choice, config, facts)
             for shot, choice in zip(shots, choices, strict=True)
         ]
         self._works = {work.shot.number: work for work in works}

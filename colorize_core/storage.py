@@ -39,6 +39,7 @@ __all__ = [
     "check_writable",
     "delete",
     "exists",
+    "fingerprint",
     "join",
     "list_folders",
     "list_names",
@@ -54,6 +55,7 @@ __all__ = [
     "replace_atomically",
     "sha256",
     "size",
+    "sweep",
     "upload_if_absent",
 ]
 
@@ -147,6 +149,25 @@ def sha256(uri: str, progress: Callable[[int, int], None] | None = None) -> str:
             if progress is not None:
                 progress(done, total)
     return digest.hexdigest()
+
+
+def fingerprint(uri: str) -> str:
+    """What changes when the object is written anew, found out without reading it: equal texts on
+    one machine mean the same content, but for one that was changed within a tick of the clock.
+
+    Raises:
+        ObjectMissing, StorageUnavailable, StorageError.
+    """
+    path = local_path(uri)
+
+    def ask() -> str:
+        if path is not None:
+            found = path.stat()
+            # Not its inode, which some network file systems number anew while a run lasts.
+            return f"{found.st_size} {found.st_mtime_ns}"
+        return storage_remote.fingerprint(uri)
+
+    return tried("look at", uri, ask)
 
 
 def list_names(uri: str) -> list[str]:
@@ -296,6 +317,24 @@ def delete(uri: str) -> None:
             pass
 
     tried("delete", uri, remove)
+
+
+def sweep(uri: str) -> None:
+    """Removes what killed writers left unfinished in the folder `uri` and below. For a folder that
+    nobody else is writing to.
+
+    Raises:
+        StorageError.
+    """
+    path = local_path(uri)
+    if path is None:  # an object store shows nothing of an upload that did not end
+        return
+
+    def remove() -> None:
+        for left in path.rglob(f"{TEMPORARY}*"):
+            left.unlink(missing_ok=True)
+
+    tried("tidy up", uri, remove)
 
 
 # -- what a place can do ---------------------------------------------------------------------

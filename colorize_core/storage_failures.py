@@ -4,8 +4,8 @@ Drivers raise whatever their protocol's library raises; it reaches a person only
 message of ours, without secrets.
 
 How long a call takes that fails at last, with the limits of storage_options.py: about 15 s where
-the store refuses at once; 3 minutes (`TRIES` × 2 requests × 15 s, and the pauses) where it takes
-a request and says nothing.
+the store refuses at once; half a minute (2 requests × 15 s) where it takes a request and says
+nothing, since then `PATIENCE_S` are over after the first try.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ T = TypeVar("T")
 # workers that lost it together do not come back together.
 TRIES = 5
 FIRST_PAUSE_S = 1.0
+PATIENCE_S = 20.0  # after which there is no further try: a store that hangs must not hang a run
 
 _TRANSIENT_ERRNO = {
     errno.EBUSY,
@@ -81,10 +82,12 @@ def tried(action: str, uri: str, work: Callable[[], T]) -> T:
 
     Raises:
         ObjectMissing: there is nothing under `uri`.
-        StorageUnavailable: the last of `TRIES` tries still failed in a way that may pass.
+        StorageUnavailable: the last of `TRIES` tries, or the first to end after `PATIENCE_S`,
+            still failed in a way that may pass.
         UnsafeStore: the store does not know the request that exclusive creation needs.
         StorageError: any other failure.
     """
+    began = time.monotonic()
     for attempt in range(1, TRIES + 1):
         try:
             return work()
@@ -92,7 +95,8 @@ def tried(action: str, uri: str, work: Callable[[], T]) -> T:
             raise
         except Exception as error:
             failure = _translated(action, uri, error)
-            if attempt == TRIES or not isinstance(failure, StorageUnavailable):
+            last = attempt == TRIES or time.monotonic() - began > PATIENCE_S
+            if last or not isinstance(failure, StorageUnavailable):
                 # Loggers print causes, and a library's words may hold a signed URL.
                 raise failure from None
             time.sleep(FIRST_PAUSE_S * 2 ** (attempt - 1) * _jitter.uniform(0.5, 1.5))
@@ -138,7 +142,7 @@ def _translated(action: str, uri: str, error: Exception) -> StorageError:
     reason = _reason(error)
     if _may_pass(error):
         return StorageUnavailable(
-            f"{what}: the store did not answer properly, {TRIES} times ({reason}).",
+            f"{what}: the store did not answer properly ({reason}).",
             "Check the network and the store's address, then run again: work done is kept.",
         )
     if refusal := _refused(what, reason, error):

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import fsspec  # noqa: TID251  this is the one place
+import fsspec.config  # noqa: TID251  this is the one place
 
 from colorize_core.errors import UnsafeStore
 from colorize_core.redact import redact
@@ -24,6 +24,11 @@ MOST_PARTS = 10_000
 _S3 = {"s3", "s3a"}
 # Their PUT shows an object whole or not at all. Any other protocol is for reading.
 _OBJECT_STORES = _S3 | {"gs", "gcs", "az", "abfs", "abfss", "memory"}
+# As file systems of fsspec call it, in lower case.
+_VERSION = (
+    *("size", "etag", "lastmodified", "last_modified", "last-modified", "updated"),
+    *("mtime", "created"),
+)
 _memory_lock = threading.Lock()  # fsspec's memory store checks and then writes
 
 
@@ -75,6 +80,13 @@ def put(source: Path | bytes, uri: str) -> None:
     stored = fs.info(name)["size"]
     if stored != length:
         raise HalfStored(f"the store has {stored} bytes of {length}")
+
+
+def fingerprint(uri: str) -> str:
+    """The object's size, and what its store says of its version."""
+    fs, name = open_store(uri)
+    found = {key.lower(): value for key, value in fs.info(name).items()}
+    return " ".join(f"{key}={found[key]}" for key in _VERSION if key in found)
 
 
 class HalfStored(ConnectionError):

@@ -19,10 +19,12 @@ Stage = Literal["reference", "anchors", "interpolation", "finish"]
 
 @dataclass(frozen=True, slots=True)
 class FilmRef:
-    """How a worker finds the film: its source, and the object that holds its time line."""
+    """How a worker finds the film: its source, and the object that holds its time line. `stamp` is
+    the source's `storage.fingerprint` on the driver's machine, from before it was identified."""
 
     source: SourceInfo
     timeline: str
+    stamp: str
 
 
 @dataclass(frozen=True, slots=True)

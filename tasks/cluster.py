@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -108,7 +110,8 @@ def _joined(address: str | None) -> Iterator[None]:
     # Ray reads its environment when it is imported.
     import ray
 
-    _join(address)
+    with _own_sigterm():
+        _join(address)
     try:
         yield
     finally:
@@ -189,6 +192,24 @@ def _set_environment(*, private: bool) -> None:
         # A secret of this run, so that no other user of the machine can hand its Ray work.
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Ray takes SIGTERM for itself when it is joined: then it means again what it meant before."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is None or threading.current_thread() is not threading.main_thread():
+        yield  # Ray leaves it alone, or it is not Python's to set
+        return
+    try:
+        yield
+    except SystemExit as told:
+        if told.code == signal.SIGTERM:  # by Ray's handler, meanwhile
+            signal.signal(signal.SIGTERM, before)
+            signal.raise_signal(signal.SIGTERM)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _join(address: str | None) -> None:

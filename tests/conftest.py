@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import servers
 
 # A test process for each core: threads of one would only wait for those of the other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,34 +63,5 @@ def ray_cluster() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prefect server on loopback, empty; gives its API's URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}/api"
-    quiet = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-    home = {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect"))}
-    app = ("uvicorn", "--factory", "prefect.server.api.server:create_app")
-    server = subprocess.Popen(
-        [sys.executable, "-m", *app, "--port", str(port), "--log-level", "error"],
-        env={**os.environ, **quiet, **home},
-    )
-    try:
-        _wait_until_healthy(server, url)
-        yield url
-    finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait(20)
-
-
-def _wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + 100
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=10).close()  # noqa: S310
-            return
-        except OSError:
-            assert server.poll() is None and time.monotonic() < deadline
-            time.sleep(0.2)
+    with servers.prefect_server(tmp_path_factory.mktemp("prefect")) as server:
+        yield server.url

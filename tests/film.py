@@ -80,7 +80,7 @@ def scanned_film(folder: Path, frames: int) -> ScannedFilm:
         shots=None,
     )
     film = open_film(request, quiet)
-    return ScannedFilm(film, FilmRef(film.info, film.paths.timeline))
+    return ScannedFilm(film, film.ref)
 
 
 def stored_segments(request: FilmRequest) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -86,9 +85,9 @@ def main() -> None:
     from tasks import worker
 
     worker.Worker = PoisonedWorker
-    from flows.cli import run
+    from flows import cli
 
-    sys.exit(run(sys.argv[1:]))
+    cli.main()
 
 
 if __name__ == "__main__":

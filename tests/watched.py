@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -129,9 +128,9 @@ def main() -> None:
     from tasks import worker
 
     worker.Worker = WatchedWorker
-    from flows.cli import run
+    from flows import cli
 
-    sys.exit(run(sys.argv[1:]))
+    cli.main()
 
 
 if __name__ == "__main__":

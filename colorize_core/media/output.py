@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -18,8 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from colorize_core.errors import StorageError, StorageFull
+from colorize_core.errors import StorageError
 from colorize_core.media.master import MasterFormat
+from colorize_core.room import NO_ROOM, no_room
 
 # Packets come in the order of their times: the muxer need not hold any back to sort them.
 INTERLEAVED = {"max_interleave_delta": "1"}
@@ -44,10 +44,11 @@ def open_output(path: Path, container: str, **options: str) -> Iterator[OutputCo
         with av.open(f"file:{path}", "w", format=container, container_options=settings) as file:
             yield file
     except FFmpegError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise (StorageFull if full else StorageError)(
+        if error.errno in NO_ROOM:
+            raise no_room(path) from error
+        raise StorageError(
             f"{path} could not be written ({error.strerror}).",
-            "Check the free space and the permissions there, then run again: work done is kept.",
+            "Check the permissions there, then run again: finished work is kept.",
         ) from error
 
 

@@ -35,6 +35,18 @@ def test_an_object_is_read_back_with_its_size_and_digest(store: str) -> None:
     assert seen[-1] == (len(data), len(data))
 
 
+def test_a_fingerprint_tells_of_another_content(store: str) -> None:
+    uri = storage.join(store, "film.bin")
+    storage.replace_atomically(uri, b"one film")
+    before = storage.fingerprint(uri)
+    assert storage.fingerprint(uri) == before
+    storage.replace_atomically(uri, b"another one")
+    assert storage.fingerprint(uri) != before
+    storage.delete(uri)
+    with pytest.raises(ObjectMissing):
+        storage.fingerprint(uri)
+
+
 def test_an_empty_object_is_an_object(store: str) -> None:
     uri = storage.join(store, "empty")
     assert storage.put_if_absent(uri, b"")

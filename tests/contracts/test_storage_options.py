@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import fsspec
+import fsspec.config
 import pytest
 import s3fs
 
-from colorize_core import storage, storage_failures, storage_options
+from colorize_core import storage, storage_failures, storage_options, storage_remote
 from colorize_core.errors import ObjectMissing, SettingError, StorageError
 from tests.conftest import ROOT
 from tests.s3.endpoint import BUCKET, Endpoint, use_endpoint, variables
@@ -93,10 +93,9 @@ def _by_fsspec_variables(s3: Endpoint, _: Path) -> dict[str, str]:
     ids=lambda way: way.__name__[1:],
 )
 def test_every_way_of_the_ecosystem_leads_to_the_store(
-    s3: Endpoint, tmp_path: Path, way: object
+    s3: Endpoint, tmp_path: Path, way: Callable[[Endpoint, Path], dict[str, str]]
 ) -> None:
     """In a process of its own, which knows nothing but these variables."""
-    assert callable(way)
     elsewhere = ("AWS_", "FSSPEC_", "KINECOLOR_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(elsewhere)}
     environment |= {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"}
@@ -196,14 +195,13 @@ def test_options_reach_every_store_of_a_chained_url(
 
 def test_s3_has_time_limits_and_one_owner_of_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     use_endpoint(monkeypatch, Endpoint("http://127.0.0.1:9"))
-    fs, _ = storage.storage_remote.open_store("s3://films/object")
-    assert isinstance(fs, s3fs.S3FileSystem)
+    fs, _ = storage_remote.open_store("s3://films/object")
     assert fs.retries == 1
-    config = fs.s3.meta.config
-    assert config.read_timeout == storage_options.SILENCE_TIMEOUT_S
-    assert config.retries["total_max_attempts"] == storage_options.S3_ATTEMPTS
+    limits = fs.s3.meta.config
+    assert limits.read_timeout == storage_options.SILENCE_TIMEOUT_S
+    assert limits.retries["total_max_attempts"] == storage_options.S3_ATTEMPTS
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "7")
-    fs, _ = storage.storage_remote.open_store("s3://films/object")
+    fs, _ = storage_remote.open_store("s3://films/object")
     assert fs.s3.meta.config.retries["total_max_attempts"] == 7
     assert fsspec.config.conf.get("s3") is None  # nothing is left behind in fsspec's own
 

@@ -18,7 +18,7 @@ from colorize_core.media.decode import FilmReader
 from colorize_core.references.stills import load_still
 from colorize_core.request import FilmRequest
 from colorize_core.timebase import FrameSpan
-from colorize_core.work import FilmRef, ReferenceItem, StillRef
+from colorize_core.work import ReferenceItem, StillRef
 from tests.film import MADE, quiet
 from tests.media_factory import write_film
 from tests.tiny.paper import paper_settings
@@ -34,7 +34,7 @@ def item_of(folder: Path, models: Path, rotation: int, sar: Fraction | None) -> 
         source=str(source), output=str(folder / "o.mkv"), work=str(folder / "w"), config=config
     )
     film = open_film(request, quiet)
-    ref = FilmRef(film.info, film.paths.timeline)
+    ref = film.ref
     return ReferenceItem(ref, config, 1, 2, "A red coat.", (), str(folder / "still.png"))
 
 

@@ -4,10 +4,12 @@ missing, and gives the same bytes."""
 from __future__ import annotations
 
 import hashlib
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.xdist_group("killed")
 SETTING = "anchor_interval=1"  # a segment for each frame but the last of a shot
 SEGMENTS = 9 + 13 + 11
 TIMEOUT_S = 60
+KILLS = 20
 
 # The command line, which ends itself by SIGKILL where a step of the delivery would begin.
 KILLED_AT = """
@@ -33,6 +36,52 @@ from colorize_core import deliver
 from flows.cli import main
 
 setattr(deliver, sys.argv[1], lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+main(sys.argv[2:])
+"""
+
+
+# The same, which ends itself just before or after a certain call of a function.
+KILLED_AROUND = """
+import importlib, os, signal, sys
+from flows.cli import main
+
+place, name, count, when = sys.argv[1:5]
+module = importlib.import_module(place)
+function, calls = getattr(module, name), 0
+
+def watched(*arguments, **named):
+    global calls
+    calls += 1
+    if calls == int(count) and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    value = function(*arguments, **named)
+    if calls == int(count):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+setattr(module, name, watched)
+main(sys.argv[5:])
+"""
+
+# The same, which writes down what work begins and what has ended.
+LOGGED = """
+import sys
+from colorize_core import local
+from flows.cli import main
+
+perform = local.perform
+
+def say(what):
+    with open(sys.argv[1], "a") as log:
+        print(what, file=log)
+
+def logged(item):
+    say(f"begun {item}")
+    outcome = perform(item)
+    say(f"ended {item}")
+    return outcome
+
+local.perform = logged
 main(sys.argv[2:])
 """
 
@@ -134,3 +183,78 @@ def test_killed_while_delivering(
     summary = colorize_film(request_here, quiet)
     assert (summary.reused_segments, summary.recomputed_segments) == (SEGMENTS, 0)
     is_finished(request_here, undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "count", "when"),
+    [
+        ("colorize_core.claim", "_create", 1, "after"),
+        ("colorize_core.manifest.commit", "commit", 1, "before"),
+        ("colorize_core.manifest.commit", "commit", 2, "after"),  # of the plan's three tables
+        ("colorize_core.storage", "upload_if_absent", 30, "after"),  # there, and not on record
+        ("colorize_core.manifest.commit", "commit", 4, "before"),  # all is there, nothing on record
+        ("colorize_core.manifest.commit", "commit", 4, "after"),
+        ("colorize_core.storage", "publish", 1, "after"),  # the frame list, and not the film
+        ("colorize_core.storage", "publish", 2, "after"),  # both, and not on record
+    ],
+)
+def test_killed_at_a_seam(
+    request_here: FilmRequest,
+    undisturbed: FilmRequest,
+    place: str,
+    name: str,
+    count: int,
+    when: str,
+) -> None:
+    step = command(request_here)
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_AROUND, place, name, str(count), when, *step],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        timeout=TIMEOUT_S,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    found = stored_segments(request_here)
+    summary = colorize_film(request_here, quiet)
+    assert (summary.reused_segments, summary.recomputed_segments) == (found, SEGMENTS - found)
+    is_finished(request_here, undisturbed)
+
+
+def test_killed_at_twenty_random_moments_of_one_film(
+    request_here: FilmRequest, undisturbed: FilmRequest, tmp_path: Path
+) -> None:
+    """At most what was in flight is done again: one item for each kill, and none that had ended."""
+    draw = random.Random(4)
+    log = tmp_path.parent / f"{tmp_path.name}.log"
+    log.touch()
+    ended = []
+    for _ in range(KILLS):
+        target = lines(log) + draw.randint(1, 3)
+        program = subprocess.Popen(
+            [sys.executable, "-c", LOGGED, str(log), *command(request_here)],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            deadline = time.monotonic() + TIMEOUT_S
+            while program.poll() is None and lines(log) < target:
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            time.sleep(draw.uniform(0, 0.02))
+        finally:
+            program.kill()
+            ended.append(program.wait(TIMEOUT_S))
+    assert set(ended) <= {0, -signal.SIGKILL}  # 0: it was quicker than that
+    assert ended.count(-signal.SIGKILL) > KILLS // 2
+    stored = stored_segments(request_here)
+    summary = colorize_film(request_here, quiet)
+    assert (summary.reused_segments, summary.recomputed_segments) == (stored, SEGMENTS - stored)
+    is_finished(request_here, undisturbed)
+    said = Counter(log.read_text().splitlines())
+    begun = {what.removeprefix("begun "): n for what, n in said.items() if what.startswith("begun")}
+    assert all(n == 1 for what, n in said.items() if what.startswith("ended"))
+    assert sum(n - 1 for n in begun.values()) <= KILLS
+
+
+def lines(log: Path) -> int:
+    return log.read_bytes().count(b"\n")

@@ -49,8 +49,8 @@ def variables(endpoint: Endpoint) -> dict[str, str]:
 
 
 @contextmanager
-def moto_server(bucket: str = BUCKET) -> Iterator[Endpoint]:
-    """moto's S3 on loopback, with a bucket. All servers of a process have the same buckets."""
+def moto_server() -> Iterator[Endpoint]:
+    """moto's S3 on loopback, with the bucket `BUCKET`."""
     # A part has to have 5 MiB, and what is tested here are parts, not their size.
     moto_s3.S3_UPLOAD_PART_MIN_SIZE = 0
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -58,13 +58,13 @@ def moto_server(bucket: str = BUCKET) -> Iterator[Endpoint]:
     try:
         host, port = server.get_host_and_port()
         endpoint = Endpoint(f"http://{host}:{port}")
-        make_bucket(endpoint, bucket)
+        make_bucket(endpoint)
         yield endpoint
     finally:
         server.stop()
 
 
-def make_bucket(endpoint: Endpoint, bucket: str = BUCKET) -> None:
+def make_bucket(endpoint: Endpoint) -> None:
     with pytest.MonkeyPatch.context() as patch:
         use_endpoint(patch, endpoint)
-        s3fs.S3FileSystem().mkdir(bucket)
+        s3fs.S3FileSystem().mkdir(BUCKET)

@@ -23,15 +23,14 @@ from colorize_core.storage_reader import BLOCK_BYTES
 from colorize_core.summary import RunSummary
 from colorize_core.verify import verify_film
 from tests.conftest import ROOT
+from tests.contracts.conftest import MOTO, RADOSGW
 from tests.film import MADE, film_request, quiet
 from tests.media_factory import Film, write_film
-from tests.s3.endpoint import Endpoint, moto_server, use_endpoint, variables
+from tests.s3.endpoint import BUCKET, Endpoint, use_endpoint, variables
 from tests.s3.faults import Exchange, proxy
 
-pytestmark = pytest.mark.xdist_group("s3-film")
-
-BUCKET = "archive"
-FOLDER = f"s3://{BUCKET}"
+FOLDER = f"s3://{BUCKET}/archive"
+INSIDE = FOLDER.removeprefix("s3://")
 
 
 def _big_file(path: Path, film: Film, megabits: int) -> None:
@@ -56,10 +55,9 @@ class Finished:
     log: str
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[Endpoint]:
-    with moto_server(BUCKET) as server:
-        yield server
+@pytest.fixture(scope="module", params=[MOTO, RADOSGW])
+def endpoint(request: pytest.FixtureRequest) -> Endpoint:
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +206,7 @@ def test_the_second_run_makes_nothing(finished: Finished, s3: s3fs.S3FileSystem)
     once_more = colorize_film(finished.request, quiet)
     assert once_more.recomputed_segments == 0
     assert storage.size(finished.request.output) is not None
-    assert not [name for name in s3.find(BUCKET) if "/.kinecolor" in name]
+    assert not [name for name in s3.find(INSIDE) if "/.kinecolor" in name]
 
 
 def test_no_secret_is_written(
@@ -219,7 +217,7 @@ def test_no_secret_is_written(
     assert "Signature=" in signed
     places = {"work": storage.join(FOLDER, "signed"), "output": str(tmp_path / "out.mkv")}
     colorize_film(finished.request.model_copy(update={"source": signed, **places}), quiet)
-    objects = _objects(s3, f"{BUCKET}/work") | _objects(s3, f"{BUCKET}/signed")
+    objects = _objects(s3, f"{INSIDE}/work") | _objects(s3, f"{INSIDE}/signed")
     assert len(objects) > 20
     assert any(name.endswith(".html") for name in objects)
     told = objects | {"the summary": repr(finished.summary).encode(), "log": finished.log.encode()}
