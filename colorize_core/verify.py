@@ -134,8 +134,6 @@ def _open_film(uri: str) -> Iterator[tuple[InputContainer, VideoStream]]:
         films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not films:
             raise NoVideoStream(f"{uri} has no moving pictures.", "Give the film that was made.")
-        # FFV1's decoder paints over a slice whose CRC is wrong unless it is told not to.
-        films[0].codec_context.options = {"err_detect": "explode"}
         films[0].thread_type = "AUTO"
         yield container, films[0]
 

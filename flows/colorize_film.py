@@ -1,6 +1,6 @@
 """The main job: a film goes in, a colour film comes out. Read `tasks/stages.py` next."""
 
-from __future__ import annotations
+# No postponed annotations: Prefect, which loads deployments from this file, would find no names.
 
 from typing import Any, cast
 

@@ -1,6 +1,6 @@
 """The second try: the unfinished work of every film in a work root, and nothing else."""
 
-from __future__ import annotations
+# No postponed annotations: Prefect, which loads deployments from this file, would find no names.
 
 from typing import Any
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from colorize_core.placement import (
 )
 from colorize_core.work import Progress
 from tasks.groups import GroupedPool
+from tasks.guard import guarded
 
 if TYPE_CHECKING:
     from tasks.pool import RayPool
@@ -110,12 +111,14 @@ def _joined(address: str | None) -> Iterator[None]:
     # Ray reads its environment when it is imported.
     import ray
 
-    with _own_sigterm():
-        _join(address)
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with guarded() if address is None else nullcontext():
+        with _own_sigterm():
+            _join(address)
+        try:
+            yield
+        finally:
+            with _own_sigterm():
+                ray.shutdown()
 
 
 def start_group(
@@ -196,7 +199,8 @@ def _set_environment(*, private: bool) -> None:
 
 @contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Ray takes SIGTERM for itself when it is joined: then it means again what it meant before."""
+    """Ray takes SIGTERM for itself when it is joined, and leaves the default behind: then it means
+    again what it meant before."""
     before = signal.getsignal(signal.SIGTERM)
     if before is None or threading.current_thread() is not threading.main_thread():
         yield  # Ray leaves it alone, or it is not Python's to set

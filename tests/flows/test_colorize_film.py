@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +16,8 @@ from colorize_core.manifest.schema import SegmentRow
 from colorize_core.paths import FilmPaths
 from colorize_core.request import FilmRequest
 from colorize_core.summary import RunSummary
-from tests.film import film_request, quiet, stored_segments
-from tests.flows.program import TIMEOUT_S, completed, digest, end, program
+from tests.film import film_request, quiet
+from tests.flows.program import completed, digest, program
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
@@ -130,37 +126,3 @@ def test_what_is_asked_for_and_not_there_is_an_error(
     assert what in said["error"] and said["remedy"]
     assert err.splitlines()[-2:] == [f"Error: {said['error']}", said["remedy"]]
     assert not Path(request.work, "films").exists()
-
-
-# -- Ctrl-C ----------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def own_everything(tmp_path: Path) -> Iterator[tuple[FilmRequest, subprocess.Popen[str]]]:
-    """A run with a Ray and a Prefect server of its own, and many segments to make."""
-    request = film_request(tmp_path, "anchor_interval=1")
-    process = program(request, "--set", "anchor_interval=1", "--workers", "1")
-    yield request, process
-    end(process)
-
-
-def test_ctrl_c(own_everything: tuple[FilmRequest, subprocess.Popen[str]]) -> None:
-    request, process = own_everything
-    deadline = time.monotonic() + TIMEOUT_S
-    while stored_segments(request) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert any("raylet" in each.name() for each in family)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=20)
-    assert process.returncode == 130, err
-    assert json.loads(out)["status"] == "interrupted"
-    assert "Finished work is kept" in err and "Traceback" not in err
-    assert psutil.wait_procs(family, timeout=20)[1] == []
-    assert not Path(request.output).exists()
-
-    summary = colorize_film(request, quiet)
-    assert summary.reused_segments >= 2
-    assert summary.recomputed_segments + summary.reused_segments == 33
-    assert summary.status == "published"
