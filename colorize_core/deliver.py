@@ -30,6 +30,8 @@ from colorize_core.scope import failed_rows
 from colorize_core.summary import RunSummary
 from colorize_core.verify import Verification, verify_film
 
+_NAMED = 10  # of what failed, in a message: the manifest has them all
+
 
 def deliver(run: FilmRun) -> RunSummary:
     """Publish the run's film, or say why not. The report and the manifest are written either way.
@@ -202,9 +204,10 @@ def _close(
     output = run.request.output if status == "published" else None
     rows = run.ledger.segments()
     if status == "published" and (grey := [row.id for row in rows if _failed_grey(row)]):
+        more = f" and {len(grey) - _NAMED} more" if len(grey) > _NAMED else ""
         run.warnings.append(
-            f"Published with the frames of {len(grey)} segments grey, since they failed: "
-            f"{', '.join(grey)}. To try them again: {retry_command(run.request.work)}"
+            f"Published with grey frames where segments failed: {', '.join(grey[:_NAMED])}{more}. "
+            f"To try them again: {retry_command(run.request.work)}"
         )
     summary = RunSummary(
         status=status,

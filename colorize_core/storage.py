@@ -9,10 +9,11 @@ an object is seen whole or not at all, and it is created by one writer only wher
 - Object stores: one PUT with If-None-Match. Never a multipart upload: with the same condition
   some stores overwrite silently.
 
-A call whose failure may pass is repeated here, and nowhere above (storage_failures.py says how
-often, and how long it takes). Endpoint and credentials: storage_options.py. An upload that is
-killed in the middle shows nothing, but its parts stay in an S3 bucket until a lifecycle rule
-(AbortIncompleteMultipartUpload) takes them away: give a bucket for films such a rule.
+A call whose failure may pass is repeated here (storage_failures.py says how often, and how long it
+takes); above, only a whole piece of work is, once (dispatch.py). Endpoint and credentials:
+storage_options.py. An upload that is killed in the middle shows nothing, but its parts stay in an
+S3 bucket until a lifecycle rule (AbortIncompleteMultipartUpload) takes them away: give a bucket for
+films such a rule.
 """
 
 from __future__ import annotations

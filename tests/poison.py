@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pytest
 import ray
 
 from colorize_core.colorize import perform, prepare_process
 from colorize_core.engines.contract import CPU, Chroma, Device, GreyFrame
 from colorize_core.engines.exemplar.flow import Flow
+from colorize_core.errors import Unfinished
+from colorize_core.local import colorize_film
 from colorize_core.request import FilmRequest
 from colorize_core.work import Outcome, Stage, WorkItem
+from tests.film import quiet
 
 Kind = Literal["raise", "segfault", "memory"]
 
@@ -29,6 +33,18 @@ _poison: dict[int, Kind] = {}
 def poison(request: FilmRequest, segments: Mapping[int, Kind]) -> None:
     """Let the segments that begin at these frames fail from now on."""
     _file(request.work).write_text(json.dumps(segments))
+
+
+def fail_once(request: FilmRequest, segments: Mapping[int, Kind]) -> None:
+    """Run the film here and now with this poison, which is taken away afterwards."""
+    poison(request, segments)
+    take_poison(request.work)
+    try:
+        with pytest.raises(Unfinished):
+            colorize_film(request, quiet)
+    finally:
+        poison(request, {})
+        take_poison(request.work)
 
 
 def _file(work: str) -> Path:

@@ -7,28 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from colorize_core.errors import InputError, Unfinished
+from colorize_core.errors import InputError
 from colorize_core.local import colorize_film
 from colorize_core.paths import FilmPaths, film_ids
 from colorize_core.request import FilmRequest, keep_request, kept_request
 from colorize_core.retry import films_to_retry
 from colorize_core.scope import ALL, Scope
 from tests.film import film_request, quiet
-from tests.poison import poison, take_poison
+from tests.poison import fail_once
 
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> FilmRequest:
     """A film of which segment 0002-0002 is quarantined."""
     request = film_request(tmp_path_factory.mktemp("failed"))
-    poison(request, {17: "raise"})
-    take_poison(request.work)
-    try:
-        with pytest.raises(Unfinished):
-            colorize_film(request, quiet)
-    finally:
-        poison(request, {})
-        take_poison(request.work)
+    fail_once(request, {17: "raise"})
     return request
 
 

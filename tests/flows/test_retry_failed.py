@@ -10,16 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from colorize_core.errors import Unfinished
-from colorize_core.local import colorize_film
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import FilmRow, SegmentRow
 from colorize_core.paths import FilmPaths, film_ids
 from colorize_core.request import FilmRequest
 from tests.conftest import ROOT
-from tests.film import film_request, quiet
+from tests.film import film_request
 from tests.flows.program import TIMEOUT_S, completed, program
-from tests.poison import poison, take_poison
+from tests.poison import fail_once, poison
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
@@ -56,14 +54,7 @@ def test_a_retry_by_prefect_does_what_failed_and_nothing_else(
 def unfinished(tmp_path: Path) -> FilmRequest:
     """A film one of whose segments failed in an earlier run."""
     request = film_request(tmp_path)
-    poison(request, {17: "raise"})
-    take_poison(request.work)
-    try:
-        with pytest.raises(Unfinished):
-            colorize_film(request, quiet)
-    finally:
-        poison(request, {})
-        take_poison(request.work)
+    fail_once(request, {17: "raise"})
     return request
 
 
