@@ -1,4 +1,5 @@
-"""Which run works on a film: of two at once the first goes on, and the other is told.
+"""Which run works on a film, or on an archive: of two at once the first goes on, and the other is
+told. Below, a film stands for both.
 
 A claim is an object with a number, created by one run only. The highest number is the film's claim,
 and no number is used twice, so a run that lost the film finds out by a number above its own. Only
@@ -34,7 +35,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from colorize_core import storage
 from colorize_core.errors import CommitLost, FilmClaimed, StorageError, StorageFull
-from colorize_core.paths import FilmPaths
+from colorize_core.paths import Claims
 from colorize_core.work import Progress
 
 LEASE_S = 60.0
@@ -90,14 +91,14 @@ class _Found:
 class Claim:
     """A film that this run holds. A thread renews it until its `hold` is left."""
 
-    def __init__(self, paths: FilmPaths, number: int, record: _Record, beat_s: float) -> None:
+    def __init__(self, paths: Claims, number: int, record: _Record, beat_s: float) -> None:
         self._paths = paths
         self._number = number
         self._record = record
         self._lost = False
         self._ending = threading.Event()
         self._thread = threading.Thread(
-            target=self._beat, args=(beat_s,), name=f"claim on {paths.film}", daemon=True
+            target=self._beat, args=(beat_s,), name=f"claim on {paths.what}", daemon=True
         )
         self._thread.start()
 
@@ -110,7 +111,8 @@ class Claim:
         """
         if self._is_lost():
             raise CommitLost(
-                f"Another run has taken this film over ({_latest(self._paths).holder}).", _REMEDY
+                f"Another run has taken {self._paths.what} over ({_latest(self._paths).holder}).",
+                _REMEDY,
             )
 
     def _is_lost(self) -> bool:
@@ -143,7 +145,7 @@ class Claim:
 
 
 @contextmanager
-def hold(paths: FilmPaths, progress: Progress, lease_s: float = LEASE_S) -> Iterator[Claim]:
+def hold(paths: Claims, progress: Progress, lease_s: float = LEASE_S) -> Iterator[Claim]:
     """Holds the film for as long as the block lasts, however it ends.
 
     A film whose last run died on this machine is taken over at once. Where it died on another one,
@@ -168,7 +170,7 @@ def hold(paths: FilmPaths, progress: Progress, lease_s: float = LEASE_S) -> Iter
             raise
         if not created:
             record.lock.unlink()
-            raise _claimed(_latest(paths))
+            raise _claimed(paths, _latest(paths))
         _tidy(before)
         claim = Claim(paths, before.number + 1, record, lease_s / _BEATS)
         try:
@@ -178,18 +180,18 @@ def hold(paths: FilmPaths, progress: Progress, lease_s: float = LEASE_S) -> Iter
                 record.lock.unlink(missing_ok=True)
 
 
-def _when_free(paths: FilmPaths, lease_s: float, progress: Progress) -> _Found:
+def _when_free(paths: Claims, lease_s: float, progress: Progress) -> _Found:
     """The film's last claim, once nobody alive holds it."""
     found = _latest(paths)
     if found.is_free:
         return found
     lives = _lives_here(found.record.lock) if found.record else None
     if lives:
-        raise _claimed(found)
+        raise _claimed(paths, found)
     return _when_expired(paths, found, lease_s, progress) if lives is None else found
 
 
-def _when_expired(paths: FilmPaths, found: _Found, lease_s: float, progress: Progress) -> _Found:
+def _when_expired(paths: Claims, found: _Found, lease_s: float, progress: Progress) -> _Found:
     """The film's last claim, once it is released, or `found` has not changed for `lease_s`."""
     began = time.monotonic()
     while True:
@@ -198,14 +200,14 @@ def _when_expired(paths: FilmPaths, found: _Found, lease_s: float, progress: Pro
         if now.is_free:
             return now
         if now != found:
-            raise _claimed(now)
+            raise _claimed(paths, now)
         progress("claim", min(int(waited), int(lease_s)), int(lease_s))
         if waited >= lease_s:
             return found
         time.sleep(lease_s / _LOOKS)
 
 
-def _latest(paths: FilmPaths) -> _Found:
+def _latest(paths: Claims) -> _Found:
     number = max(paths.claims(), default=0)
     if number == 0:
         return _Found()
@@ -223,8 +225,8 @@ def _create(uri: str, record: _Record) -> bool:
     return storage.put_if_absent(uri, data) or storage.read(uri) == data
 
 
-def _claimed(found: _Found) -> FilmClaimed:
-    return FilmClaimed(f"Another run is working on this film ({found.holder}).", _REMEDY)
+def _claimed(paths: Claims, found: _Found) -> FilmClaimed:
+    return FilmClaimed(f"Another run is working on {paths.what} ({found.holder}).", _REMEDY)
 
 
 # -- the lock on this machine ----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import platform
 import tempfile
@@ -47,6 +48,7 @@ from colorize_core.work import (
 )
 
 _CV_NO_MEMORY = -4  # cv::Error::StsNoMem
+_log = logging.getLogger(__name__)
 
 
 def prepare_process(device: Device = CPU) -> None:
@@ -69,9 +71,11 @@ def perform(item: WorkItem) -> Outcome:
     began = time.monotonic()
     with _failures_of(item):
         stored = _performed(item)
+    seconds = time.monotonic() - began
+    _log.info("made %d frames in %.2f s", sum(each.frames for each in stored), seconds)
     return Outcome(
         stored=stored,
-        seconds=time.monotonic() - began,
+        seconds=seconds,
         peak_memory_bytes=parts.peak_memory_bytes(item.stage),
         worker=str(os.getpid()),
         node=platform.node(),

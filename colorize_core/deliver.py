@@ -185,6 +185,7 @@ def _record(
                 "frame_list_digest": run.frame_list_digest if published else None,
                 "frames_out": frames_out,
                 "failed_frames": failed if published else 0,
+                "failures_in_a_row": _failures(row, status, failed),
                 "luma_exact": luma_exact if run.request.config.merge == "exact_luma" else None,
                 "weights": tuple(sorted(run.weights)),
                 "warnings": tuple(run.warnings),
@@ -196,6 +197,13 @@ def _record(
     )
     run.ledger.flush()
     run.timings.save(run.request.work)
+
+
+def _failures(row: FilmRow, status: FilmStatus, failed_frames: int) -> int:
+    """`FilmRow.failures_in_a_row` after a run that began with `row`."""
+    if status == "published" and failed_frames == 0:
+        return 0
+    return row.failures_in_a_row + (status != "stopped")
 
 
 def _close(
@@ -228,6 +236,6 @@ def _close(
         luma_exact=luma_exact,
         warnings=tuple(run.warnings),
     )
-    write_report(run, summary)
+    run.shown = write_report(run, summary)
     _record(run, status, frames_out, luma_exact)
     return summary

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from dataclasses import replace
+from queue import SimpleQueue
 from typing import TypeVar, cast
 
 from colorize_core.errors import KinecolorError, Retry
@@ -23,26 +24,34 @@ def each_done(pool: Pool, items: Iterable[Item]) -> Iterator[tuple[Item, Outcome
         KinecolorError: one that ends the run.
         CancelledError: the pool was closed.
     """
-    longest_first = sorted(items, key=lambda item: -item.frames)  # so that the tail is short
-    futures: dict[Future[Outcome], Item] = {pool.submit(item): item for item in longest_first}
+    ended: SimpleQueue[Future[Outcome]] = SimpleQueue()  # `wait` looks at all each time
+    at_work: dict[Future[Outcome], Item] = {}
+
+    def submit(item: Item) -> None:
+        future = pool.submit(item)
+        at_work[future] = item
+        future.add_done_callback(ended.put)
+
+    for item in sorted(items, key=lambda item: -item.frames):  # so that the tail is short
+        submit(item)
     attempts: Counter[str] = Counter()  # by item, of the tries that have failed
-    while futures:
-        for done in wait(futures, return_when=FIRST_COMPLETED).done:
-            item = futures.pop(done)
-            before, error = attempts[str(item)], done.exception()
-            if error is None:
-                outcome = done.result()
-                yield item, replace(outcome, attempts=before + outcome.attempts)
-                continue
-            if not isinstance(error, KinecolorError) or error.ends_run:
-                raise error
-            error.attempts += before
-            again = _tried_again(item, error, first=not before)
-            if not again:
-                yield item, error
-            for each in again:
-                attempts[str(each)] = error.attempts
-                futures[pool.submit(each)] = each
+    while at_work:
+        done = ended.get()
+        item = at_work.pop(done)
+        before, error = attempts[str(item)], done.exception()
+        if error is None:
+            outcome = done.result()
+            yield item, replace(outcome, attempts=before + outcome.attempts)
+            continue
+        if not isinstance(error, KinecolorError) or error.ends_run:
+            raise error
+        error.attempts += before
+        again = _tried_again(item, error, first=not before)
+        if not again:
+            yield item, error
+        for each in again:
+            attempts[str(each)] = error.attempts
+            submit(each)
 
 
 def _tried_again(item: Item, error: KinecolorError, *, first: bool) -> tuple[Item, ...]:

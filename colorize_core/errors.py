@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from colorize_core.redact import redact
+
+if TYPE_CHECKING:
+    from colorize_core.work import LogLine
 
 
 class Retry(Enum):
@@ -29,12 +32,14 @@ class KinecolorError(Exception):
     Attributes:
         ends_run: the other work of the film would fail, too, so that the run ends at once.
         attempts: tries that the work had when it was given up.
+        log: what was logged in the worker that raised it.
     """
 
     retry: ClassVar[Retry] = Retry.NEVER
     ends_run: ClassVar[bool] = False
     exit_code: ClassVar[int] = 1
     attempts: int = 1
+    log: tuple[LogLine, ...] = ()
 
     def __init__(self, what: str, remedy: str = "") -> None:
         self.what = redact(what)
@@ -119,8 +124,8 @@ class DamagedSource(SourceError):
         super().__init__(what, remedy)
         self.frame = frame
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, int]]:
-        return type(self), (self.what, self.remedy, self.frame)
+    def __reduce__(self) -> tuple[type, tuple[str, str, int], dict[str, Any]]:
+        return type(self), (self.what, self.remedy, self.frame), self.__dict__
 
 
 class SourceChanged(SourceError):

@@ -7,8 +7,10 @@ the parts of a film's shots together, the one that is not at work is dropped.
 from __future__ import annotations
 
 import gc
+import logging
 import resource
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,6 +35,7 @@ class _Loaded:
     weights: str
 
 
+_log = logging.getLogger(__name__)
 _loaded: dict[Stage, _Loaded] = {}
 _device = CPU
 
@@ -107,7 +110,10 @@ def _part(stage: Stage, config: RunConfig, make: Callable[[RunConfig, Device], A
     if beside is None:
         _drop(set(_loaded))
     taken = beside.memory.fixed if beside else 0
+    began = time.monotonic()
     part = make(config, replace(_device, memory_bytes=_device.memory_bytes - taken))
+    if part.facts.weights:
+        _log.info("loaded part %s in %.1f s", part.facts.name, time.monotonic() - began)
     _loaded[stage] = _Loaded(config, part, _record(config, part.facts))
     return part
 

@@ -22,6 +22,7 @@ from colorize_core.work import Stage
 
 DeviceKind = Literal["auto", "cpu", "cuda"]
 
+MANY = 10_000  # workers: more than any cluster has room for
 _GIB = 2**30
 # Of a GPU's memory: what CUDA itself takes in each process, and what fragmentation loses.
 _CUDA_BYTES = 600 * 2**20
@@ -32,31 +33,43 @@ _CPU_USABLE = 0.8  # of a machine's memory: the rest is the system's, Ray's and 
 @dataclass(frozen=True, slots=True)
 class Resources:
     """What there is to work with: of a cluster, or of this machine. `gpu_bytes`, `gpu_name`: of
-    the smallest GPU; `cpu_bytes`: memory of all CPUs together."""
+    the smallest GPU; `cpu_bytes`: memory of all CPUs together. `grows`: machines may join."""
 
     cpus: int
     cpu_bytes: int
     gpus: int = 0
     gpu_bytes: int = 0
     gpu_name: str = ""
+    grows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """Workers that are alike: they do the same stages, each with a share of one GPU (0: none).
-    `takes_turns`: the stages' parts do not fit on the device together."""
+
+    Attributes:
+        workers: as many as there is room for now.
+        takes_turns: the stages' parts do not fit on the device together.
+        most: where machines may join, as many as the group may become; None: it stays as it is.
+        least_bytes: of its machine's memory that each takes at least (0: of no account).
+        beside: the stage of the group whose workers have the larger share of the same GPUs. Ray
+            would put two small shares on one GPU, and leave no room for a large one.
+    """
 
     stages: tuple[Stage, ...]
     workers: int
     device: Device
     gpu_share: float = 0.0
     takes_turns: bool = False
+    most: int | None = None
+    least_bytes: int = 0
+    beside: Stage | None = None
 
 
 def place(
     facts: PartFacts, resources: Resources, kind: DeviceKind, workers: int | None
 ) -> tuple[Group, ...]:
-    """The groups of workers for a run. `workers`: at most so many in a group.
+    """The groups of workers for a run. `workers`: at most so many in a group, ever.
 
     Raises:
         DeviceMissing: a part needs a GPU that is not there or is too small, or too much memory.
@@ -107,8 +120,14 @@ def _on_gpus(
                 f"Lower {part.name}.pixel_budget, or see docs/models.md for what needs less "
                 "(offload, quantization, recomputed features).",
             )
-    count = max(1, min(workers or resources.gpus, resources.gpus))
-    return Group(stages, count, Device("cuda", memory), 1.0, takes_turns=len(parts) > 1)
+    return Group(
+        stages,
+        max(1, min(workers or resources.gpus, resources.gpus)),
+        Device("cuda", memory),
+        1.0,
+        takes_turns=len(parts) > 1,
+        most=_most(resources, workers),
+    )
 
 
 def _side_by_side(
@@ -121,10 +140,17 @@ def _side_by_side(
     if total > memory:
         return None
     count = max(1, min(workers or resources.gpus, resources.gpus))
-    shares = {stage: int(100 * need / total) / 100 for stage, need in needs.items()}
+    largest, *_ = by_need = sorted(needs, key=lambda stage: -needs[stage])
     return [
-        Group((stage,), count, Device("cuda", int(memory * need / total)), shares[stage])
-        for stage, need in needs.items()
+        Group(
+            (stage,),
+            count,
+            Device("cuda", int(memory * needs[stage] / total)),
+            int(100 * needs[stage] / total) / 100,
+            most=_most(resources, workers),
+            beside=None if stage == largest else largest,
+        )
+        for stage in by_need
     ]
 
 
@@ -138,7 +164,17 @@ def _on_cpus(parts: dict[Stage, Facts], resources: Resources, workers: int | Non
             "Use a larger machine, or see docs/models.md for what needs less.",
         )
     count = max(1, min(workers or resources.cpus, resources.cpus, memory // max(need, 1)))
-    return Group((*parts, "finish"), count, Device("cpu", memory // count))
+    return Group(
+        (*parts, "finish"),
+        count,
+        Device("cpu", memory // count),
+        most=_most(resources, workers),
+        least_bytes=need,
+    )
+
+
+def _most(resources: Resources, workers: int | None) -> int | None:
+    return (workers or MANY) if resources.grows else None
 
 
 def local_device(config: RunConfig, kind: DeviceKind) -> Device:

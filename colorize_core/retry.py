@@ -42,3 +42,8 @@ def _unfinished(paths: FilmPaths) -> tuple[bool, list[SegmentRow]]:
     if film is None or film.status == "published":
         return True, failed_rows(rows)
     return False, [row for row in rows if row.status != "done"]
+
+
+def failures_in_a_row(paths: FilmPaths) -> int:
+    """How many runs over the film failed in a row (`FilmRow.failures_in_a_row`)."""
+    return next((row.failures_in_a_row for row in latest(paths, FilmRow).rows), 0)

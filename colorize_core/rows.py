@@ -216,7 +216,17 @@ def film_row(run: FilmRun, status: FilmStatus) -> FilmRow:
         weights=tuple(sorted(run.weights)),
         accepted_licences=run.accepted_licences,
         status=status,
+        failures_in_a_row=_failures_before(run),
         run=run.id,
         started=datetime.now(UTC),
         versions=versions(),
     )
+
+
+def _failures_before(run: FilmRun) -> int:
+    """Failed runs in a row over the film as it is asked for now. One that was killed did not live
+    to count itself."""
+    before, source = run.previous, storage.redact(run.film.info.uri)
+    if before is None or (before.config_digest, before.source) != (run.config_digest, source):
+        return 0
+    return before.failures_in_a_row + (before.status == "running")

@@ -23,6 +23,7 @@ from colorize_core.found import Found
 from colorize_core.made_stills import make_stills, missing_stills
 from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import FAILED, ShotRow
+from colorize_core.report.summary import ShotSummary
 from colorize_core.request import FilmRequest, keep_request
 from colorize_core.rows import film_row, planned_segment, shot_row
 from colorize_core.scope import ALL, Scope
@@ -67,6 +68,7 @@ class FilmRun:
         self.began = began
         self.output_digest: str | None = None
         self.frame_list_digest: str | None = None
+        self.shown: tuple[ShotSummary, ...] = ()  # the report's rows, once it is written
         self.version = importlib.metadata.version("kinecolor")
         self.facts = facts
         self.timings = Timings.load(request.work)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from pydantic import BaseModel, ConfigDict
 
 from colorize_core import storage
 from colorize_core.errors import InputError
 from colorize_core.film import read_record
-from colorize_core.manifest.read import latest
-from colorize_core.manifest.schema import FilmRow, SegmentRow, ShotRow
+from colorize_core.manifest.read import count_by, latest
+from colorize_core.manifest.schema import FAILED, FilmRow, SegmentRow, ShotRow
 from colorize_core.paths import FilmPaths, film_id, film_ids
 from colorize_core.scope import failed_rows
 
 
 class FilmStatusReport(BaseModel):
-    """One film. `status` is the film row's, or "scanned" before the first run; `failures` name
-    failed segments, one line each."""
+    """One film. `status` is the film row's, or "scanned" before the first run, or what an archive
+    says of it (`archive.rollup.ArchiveStatus`), where `film` and `folder` are empty before it is
+    scanned. `failures` name failed segments, one line each, or what ended its run."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -61,9 +60,11 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
     """What the newest manifest says of a film."""
     record = read_record(paths)
     film = next(iter(latest(paths, FilmRow).rows), None)
-    segments = latest(paths, SegmentRow).rows
+    _, segments = count_by(paths, SegmentRow, "status")
     shots = latest(paths, ShotRow).rows
-    failed = failed_rows(segments)
+    # A row for each of thousands of segments is made only where some failed.
+    some_failed = any(status in segments for status in FAILED)
+    failed = failed_rows(latest(paths, SegmentRow).rows) if some_failed else []
     return FilmStatusReport(
         film=paths.film,
         title=record.title,
@@ -71,7 +72,7 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
         frames=record.source.frames,
         shots=len(shots),
         grey_shots=tuple(row.shot for row in shots if row.status == "grey"),
-        segments=dict(Counter(row.status for row in segments)),
+        segments=segments,
         output=film.output if film else None,
         folder=paths.folder,
         failures=tuple(

@@ -26,24 +26,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from colorize_core import storage_local, storage_remote
+from colorize_core import storage_listing, storage_local, storage_remote
 from colorize_core.errors import ObjectMissing, UnsafeStore
 from colorize_core.redact import redact
 from colorize_core.storage_failures import is_missing, tried
+from colorize_core.storage_listing import Listed
 from colorize_core.storage_local import TEMPORARY
 from colorize_core.storage_reader import BLOCK_BYTES, BlockReader
 from colorize_core.storage_remote import HalfStored, open_store
 from colorize_core.uris import join, local_path, name_of, normalise, parent, scheme
 
 __all__ = [
+    "TEMPORARY",
+    "Listed",
     "check_exclusive",
     "check_writable",
     "delete",
     "exists",
+    "find",
     "fingerprint",
     "join",
     "list_folders",
     "list_names",
+    "list_objects",
     "local_path",
     "name_of",
     "normalise",
@@ -181,6 +186,22 @@ def list_folders(uri: str) -> list[str]:
     return _list(uri, folders=True)
 
 
+def list_objects(uri: str) -> list[Listed]:
+    """Every object in the folder `uri` and below, sorted by name, with size and time; what killed
+    writers left unfinished, too. Empty where there is no folder.
+
+    Raises:
+        StorageUnavailable, StorageError: also where the store does not say when an object was
+            written.
+    """
+    path = local_path(uri)
+
+    def ask() -> list[Listed]:
+        return storage_listing.on_disk(path) if path is not None else storage_listing.in_store(uri)
+
+    return sorted(tried("list", uri, ask), key=lambda each: each.name)
+
+
 def _list(uri: str, *, folders: bool) -> list[str]:
     path = local_path(uri)
     kind = "directory" if folders else "file"
@@ -202,6 +223,17 @@ def _list(uri: str, *, folders: bool) -> list[str]:
         return sorted(each for each in found if not each.startswith(TEMPORARY))
 
     return tried("list", uri, ask)
+
+
+def find(pattern: str) -> list[str]:
+    """The URIs of all objects in a folder and the folders in it, or of those that fit a glob
+    (``*``, ``?``, ``[…]``, and ``**`` for any folders), sorted. Empty where there is none."""
+    path = local_path(pattern)
+
+    def ask() -> list[str]:
+        return storage_local.find(path) if path is not None else storage_remote.find(pattern)
+
+    return [each for each in tried("list", pattern, ask) if TEMPORARY not in each]
 
 
 # -- writing ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import shutil
 import uuid
@@ -13,6 +14,17 @@ from pathlib import Path
 from colorize_core.errors import UnsafeStore
 
 TEMPORARY = ".kinecolor-"  # how temporary names begin
+
+
+def find(pattern: Path) -> list[str]:
+    """The paths of all files below a folder, or of those that fit a glob, sorted. Links to folders
+    are not followed."""
+    if glob.has_magic(str(pattern)) and not pattern.is_dir():
+        # Path.glob takes no absolute pattern.
+        found = (Path(each) for each in glob.iglob(str(pattern), recursive=True))  # noqa: PTH207
+        return sorted(str(each) for each in found if each.is_file())
+    walked = (Path(folder, each) for folder, _, names in os.walk(pattern) for each in names)
+    return sorted(str(each) for each in walked if each.is_file())
 
 
 def create(path: Path, data: bytes) -> bool:
@@ -29,7 +41,11 @@ def create_from(source: Path, path: Path) -> bool:
         return False
     if source.stat().st_dev == path.parent.stat().st_dev:
         _sync(source)
-        return _link(source, path)
+        try:
+            return _link(source, path)
+        except OSError as error:  # two mounts of one file system, as a container's volumes are
+            if error.errno != errno.EXDEV:
+                raise
     with _temporary(path.parent) as temporary:
         _copy(source, temporary)
         return _link(temporary, path)

@@ -154,6 +154,15 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class LogLine:
+    """Something that a worker logged. `level`: as in `logging`. `text`: without secrets, and with
+    the film, the shot and the piece of work that it is about."""
+
+    level: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a worker says of a finished item.
 
@@ -162,6 +171,7 @@ class Outcome:
         device: "cpu", or the GPU's name.
         weights: the part's weights with their digest, for the manifest; empty: it has none.
         attempts: filled in by the pool.
+        log: what was logged meanwhile. An error has it too (`KinecolorError.log`).
     """
 
     stored: tuple[Stored, ...]
@@ -172,6 +182,7 @@ class Outcome:
     device: str
     weights: str = ""
     attempts: int = 1
+    log: tuple[LogLine, ...] = ()
 
 
 Progress = Callable[[str, int, int], None]

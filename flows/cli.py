@@ -141,6 +141,71 @@ def colorize(
 
 
 @app.command()
+def archive(
+    sources: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCES", help="A folder, a glob, or a catalogue (.csv or .parquet)."
+        ),
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="The folder for the results.")],
+    references: Annotated[
+        str | None,
+        typer.Option(
+            "--references",
+            metavar="DIR",
+            help="A folder that has a folder of colour stills for each film, of its name.",
+        ),
+    ] = None,
+    preset: Preset = "exemplar",
+    set_: Set = None,
+    work: Work = WORK_ROOT,
+    films_at_once: Annotated[
+        int, typer.Option("--films-at-once", min=1, max=64, help="Films worked on at a time.")
+    ] = 2,
+    most_films: Annotated[
+        int | None, typer.Option("--most-films", min=1, help="Begin at most so many films.")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.0, help="Begin no film after so long.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say which films would be done, and why.")
+    ] = False,
+    ray: Ray = None,
+    workers: Workers = None,
+    device: DeviceOption = "auto",
+    accept_damage: AcceptDamage = False,
+    accept_licence: AcceptLicence = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Colorize what is new, changed or unfinished of many films."""
+    from colorize_core.archive.request import ArchiveRequest
+    from flows import archive_commands, commands
+
+    archive_commands.archive(
+        ArchiveRequest(
+            sources=sources,
+            output=output,
+            work=work,
+            references=references,
+            preset=preset,
+            settings=tuple(set_ or ()),
+            accept_damage=accept_damage,
+            accept_licence=accept_licence,
+        ),
+        commands.Where(ray=ray, workers=workers, device=device),
+        films_at_once=films_at_once,
+        most_films=most_films,
+        hours=hours,
+        dry_run=dry_run,
+        as_json=as_json,
+        debug=debug,
+    )
+
+
+@app.command()
 def retry(
     work: Annotated[str, typer.Argument(metavar="WORK", help="A work root, or a film in one.")],
     shot: Annotated[
@@ -235,9 +300,9 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say what is done, what failed, and what to do."""
-    from flows import commands
+    from flows import archive_commands
 
-    commands.status(where, work, as_json=as_json)
+    archive_commands.status(where, work, as_json=as_json)
 
 
 @app.command()
@@ -311,6 +376,56 @@ def train_controlnet(
 
 
 @app.command()
+def sweep(
+    work: Annotated[str, typer.Argument(metavar="WORK", help="A work root, or a film in one.")],
+    older_than: Annotated[
+        int,
+        typer.Option("--older-than", metavar="DAYS", min=1, help="What is younger stays."),
+    ] = 30,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what is older.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List what no manifest names any more; delete it when told."""
+    from flows import site_commands
+
+    site_commands.sweep_work(work, older_than, delete=delete, as_json=as_json)
+
+
+@app.command()
+def serve(
+    sources: Annotated[
+        str,
+        typer.Argument(
+            envvar="KINECOLOR_SOURCES",
+            metavar="SOURCES",
+            help="A folder, a glob, or a catalogue (.csv or .parquet): paths or URLs.",
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option(envvar="KINECOLOR_OUTPUT", help="The folder for the results.")
+    ],
+    work: Work = WORK_ROOT,
+    references: Annotated[
+        str | None,
+        typer.Option(
+            envvar="KINECOLOR_REFERENCES",
+            metavar="DIR",
+            help="A folder of folders of colour stills, one for each film.",
+        ),
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A folder of deployments in the place of kinecolor's."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Do the runs of an archive on this machine, night by night, until told to end."""
+    from flows import site_commands
+
+    site_commands.serve(sources, output, work, references, files, debug=debug)
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can run, and how to mend what it cannot."""
     from flows import commands
@@ -373,9 +488,11 @@ def _end(arguments: Sequence[str], code: int, status: str, what: str, remedy: st
     """Say what ended a command; with ``--json`` as an object with all keys of its result, too."""
     say_error(what, remedy)
     if "--json" in arguments:
+        from colorize_core.archive.summary import ArchiveSummary
         from colorize_core.summary import RunSummary
 
-        keys = RunSummary.model_fields if arguments[0] == "colorize" else ()
+        printed = {"colorize": RunSummary.model_fields, "archive": ArchiveSummary.model_fields}
+        keys = printed.get(arguments[0], ())
         said = {"status": status, "error": what, "remedy": remedy}
         print(json.dumps(dict.fromkeys(keys) | said))
     return code

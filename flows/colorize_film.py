@@ -2,11 +2,11 @@
 
 # No postponed annotations: Prefect, which loads deployments from this file, would find no names.
 
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 from prefect import flow
 from prefect.exceptions import CancelledRun
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from colorize_core.claim import hold
 from colorize_core.deliver import recorded
@@ -14,17 +14,14 @@ from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
 from colorize_core.scope import ALL, Scope
 from tasks import observe, stages
+from tasks.artifacts import told
 from tasks.cancel import as_cancelled, ended_on_cancel
 from tasks.cluster import check_cluster, worker_pool
+from tasks.turns import in_turn
+from tasks.watched import watched
 
-SHOTS_AT_ONCE = 8  # shots whose work is in the pool's queue at a time: enough to keep it busy
 
-
-@flow(
-    name="colorize-film",
-    task_runner=cast(Any, ThreadPoolTaskRunner(max_workers=SHOTS_AT_ONCE)),
-    persist_result=False,
-)
+@flow(name="colorize-film", persist_result=False)
 def colorize_film(
     request: FilmRequest,
     ray_address: str | None = None,
@@ -51,20 +48,21 @@ def colorize_film(
         KinecolorError: with what is wrong and what to do.
     """
     try:
-        with ended_on_cancel():
+        with ended_on_cancel(), observe.tagged(request):
             check_request(request)
             check_cluster(ray_address)
             film = stages.ingest(request)
             progress = observe.StageProgress(film.paths.film)
             with (
                 hold(film.paths, progress) as claim,
-                worker_pool(request.config, ray_address, workers, device, progress) as pool,
+                worker_pool(request.config, ray_address, workers, device, progress) as crew,
+                watched(crew, film.paths.film) as pool,
             ):
                 run = stages.plan(film, request, pool, claim, scope)
-                with recorded(run):
+                with told(run), recorded(run):
                     if any(work.choice.making for work in run.shots):
                         stages.make_references(run)
-                    stages.wait_for([stages.colorize_shot(run, work) for work in run.shots])
+                    in_turn(run.shots, pool, partial(stages.colorize_shot, run))
                     pool.close()
                     return stages.deliver(run).model_dump(mode="json")
     except CancelledRun as cancelled:

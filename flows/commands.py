@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.config import load_config
@@ -190,36 +188,6 @@ def shots(source: str, output: str | None, *, accept_damage: bool) -> None:
         return
     storage.replace_atomically(storage.normalise(output), data)
     terminal.say(f"{count} shots in {output}")
-
-
-def status(where: str, work: str, *, as_json: bool) -> None:
-    """Say what has become of the films of a work root, or of one film."""
-    from colorize_core.status import film_status, find_films
-
-    found = find_films(storage.normalise(where), storage.normalise(work))
-    films = [film_status(paths) for paths in found]
-    if as_json:
-        typer.echo(json.dumps({"films": [film.model_dump(mode="json") for film in films]}))
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("film", "title", "status", "frames", "shots", "segments", "output"):
-        table.add_column(name, overflow="fold")
-    for film in films:
-        counts = ", ".join(f"{count} {name}" for name, count in film.segments.items())
-        table.add_row(
-            film.film,
-            film.title,
-            film.status,
-            str(film.frames),
-            str(film.shots),
-            counts,
-            film.output or "–",
-        )
-    terminal = Terminal()
-    Console(highlight=False).print(table)
-    for film in films:
-        for line in film.failures:
-            terminal.say(f"{film.title}: {line}")
 
 
 def verify(output: str, against: str, *, as_json: bool) -> None:

@@ -29,6 +29,7 @@ _STAGES = {
     "references": ("Choosing references", "stills"),
     "claim": ("Waiting for another run", "s"),
     "workers": ("Waiting for workers of the cluster", "workers"),
+    "films": ("Colorizing films", "films"),
     "train": ("Training", "steps"),
     "make-references": ("Making references", "stills"),
     "colorize": ("Colorizing", "frames"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import signal
@@ -28,8 +29,9 @@ from colorize_core.placement import (
     place,
 )
 from colorize_core.work import Progress
-from tasks.groups import GroupedPool
+from tasks.groups import GroupedPool, Limit
 from tasks.guard import guarded
+from tasks.jobs import RAMP
 
 if TYPE_CHECKING:
     from tasks.pool import RayPool
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 # Nothing large crosses: results are small values.
 OBJECT_STORE_BYTES = 150 * 2**20
 CONNECT_TIMEOUT_S = 10.0
+IDLE_S = 60.0  # a worker that had nothing to do for so long is given back: others want its room
 
 
 def check_cluster(address: str | None) -> None:
@@ -73,7 +76,7 @@ def worker_pool(
 ) -> Iterator[GroupedPool]:
     """Workers for a run on the cluster at `address` (``RAY_ADDRESS`` where None), or on a private
     Ray of this machine where neither is given. `workers`: how many of a kind at most (None: one
-    for each CPU, and for each GPU).
+    for each CPU, and for each GPU; on a cluster one for each piece of work, as there is room).
 
     Raises:
         ClusterUnavailable: an address that was asked for does not answer. Never a private
@@ -82,14 +85,33 @@ def worker_pool(
     """
     with _joined(address):
         facts = PartFacts.of(config)
-        groups = place(facts, _resources(config, facts), device, workers)
-        start = partial(start_group, budgets=config.budgets, progress=progress)
-        pool = GroupedPool(groups, start)
+        found = replace(_resources(config, facts), grows=_asked_for(address) is not None)
+        groups = place(facts, found, device, workers)
+        start = partial(start_group, budgets=config.budgets)
+        pool = GroupedPool(groups, start, partial(progress, "workers"))
         try:
             pool.open("finish")
             yield pool
         finally:
             pool.close()
+
+
+@contextmanager
+def shared_cluster(address: str | None) -> Iterator[str]:
+    """The address of a Ray that other processes of this run join: the cluster at `address`
+    (``RAY_ADDRESS`` where None), or a private one, which ends with the block.
+
+    Raises:
+        ClusterUnavailable: as `check_cluster`.
+    """
+    check_cluster(address)
+    if asked := _asked_for(address):
+        yield asked
+        return
+    with _joined(None):
+        import ray
+
+        yield ray.get_runtime_context().gcs_address
 
 
 def resources(config: RunConfig, address: str) -> Resources:
@@ -123,32 +145,34 @@ def _joined(address: str | None) -> Iterator[None]:
 
 def start_group(
     group: Group,
-    progress: Progress = lambda stage, done, total: None,
+    limit: Limit | None = None,
     budgets: Budgets = Budgets(),  # noqa: B008  frozen
 ) -> RayPool:
-    """A pool of the group's workers, ready; Ray is joined. `progress` hears of it where that takes
-    long.
-
-    Raises:
-        ClusterUnavailable: no worker could be started.
-    """
+    """A pool of the group's workers, which start now; Ray is joined. `limit`: of its workers at any
+    time, beside the group's own."""
     from tasks.pool import RayPool
     from tasks.worker import Worker
 
     # A worker on a GPU takes no CPU from those that finish frames.
-    actor = Worker.options(num_cpus=0 if group.gpu_share else 1, num_gpus=group.gpu_share)
+    actor = Worker.options(
+        num_cpus=0 if group.gpu_share else 1,
+        num_gpus=group.gpu_share,
+        memory=group.least_bytes or None,
+    )
+    most = group.most or group.workers
 
     def start_worker(memory: float) -> Any:
         bytes_ = int(group.device.memory_bytes * memory)
         return actor.remote(replace(group.device, memory_bytes=bytes_))
 
-    pool = RayPool(group.workers, start_worker, budgets=budgets, sticky=group.takes_turns)
-    try:
-        pool.wait_ready(partial(progress, "workers"))
-    except BaseException:
-        pool.close()
-        raise
-    return pool
+    return RayPool(
+        1 if limit else min(group.workers, RAMP) if group.most else group.workers,
+        start_worker,
+        limit=(lambda: min(most, limit())) if limit else lambda: most,
+        idle_s=IDLE_S if group.most else math.inf,
+        budgets=budgets,
+        sticky=group.takes_turns,
+    )
 
 
 def _resources(config: RunConfig, facts: PartFacts) -> Resources:

@@ -22,18 +22,22 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # a terminal's, a serv
 @contextmanager
 def guarded() -> Iterator[None]:
     """Whatever is started in the block ends with it, or with this process, however that ends."""
-    mark = secrets.token_hex(16)
+    mark, outer = secrets.token_hex(16), os.environ.get(MARK)
     guard = subprocess.Popen(
         [sys.executable, "-P", "-m", "tasks.guard", mark],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        # without the mark of a guard around this one, which would kill it before its work
+        env={name: value for name, value in os.environ.items() if name != MARK},
     )
     os.environ |= {MARK: mark, "SPT_NOENV": "1"}  # the latter: Ray's titles overwrite no mark
     try:
         yield
     finally:
         del os.environ[MARK]
+        if outer is not None:
+            os.environ[MARK] = outer
         guard.communicate()  # closes its standard input
 
 

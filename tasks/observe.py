@@ -1,28 +1,32 @@
-"""What people see of a run in Prefect: progress and table artifacts; and who else listens."""
+"""What people see of a run in Prefect while it works: its tags, and a progress artifact for each
+stage; and who else listens. What they see at its end: `tasks/artifacts.py`."""
 
 from __future__ import annotations
 
+import logging
+import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import cast
 from uuid import UUID
 
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+import httpx
+from prefect import tags
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 
-from colorize_core.manifest.schema import SegmentRow
-from colorize_core.summary import RunSummary
+from colorize_core import storage
+from colorize_core.request import FilmRequest
 from colorize_core.work import Progress
 
 UPDATE_EVERY_S = 2.0  # an artifact's update is a request to the server
-MOST_ROWS = 500  # of the table artifact: the manifest has them all
+_MOST_OF_A_TITLE = 60
 
+_log = logging.getLogger(__name__)
 _listeners: list[Progress] = []
 
 
@@ -34,6 +38,37 @@ def listening(listener: Progress) -> Iterator[None]:
         yield
     finally:
         _listeners.remove(listener)
+
+
+@contextmanager
+def tagged(request: FilmRequest) -> Iterator[None]:
+    """Give the flow run, and the task runs of this block, a tag for the film and one for the
+    preset."""
+    name = storage.name_of(storage.redact(request.source))
+    given = {f"film:{slug(PurePath(name).stem)}", f"preset:{request.config.preset}"}
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        flow_run = context.flow_run
+        with server_may_be_away(), get_client(sync_client=True) as client:
+            client.update_flow_run(flow_run.id, tags=sorted({*flow_run.tags, *given}))
+    with tags(*given):
+        yield
+
+
+def slug(title: str) -> str:
+    """A title as tags and artifacts' keys take it: lower case, ASCII letters, digits and dashes."""
+    plain = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return plain[:_MOST_OF_A_TITLE].strip("-") or "film"
+
+
+@contextmanager
+def server_may_be_away() -> Iterator[None]:
+    """What is told in this block is for people to look at: a server that does not answer for a
+    while ends no night's work."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        _log.warning("Prefect's server was not told something: %s", error)
 
 
 class StageProgress:
@@ -48,7 +83,7 @@ class StageProgress:
         for listener in list(_listeners):
             listener(stage, done, total)
         share = min(100.0, 100.0 * done / max(total, 1))
-        with self._lock:
+        with self._lock, server_may_be_away():
             known = self._artifacts.get(stage)
             now = time.monotonic()
             if known is None:
@@ -60,39 +95,3 @@ class StageProgress:
             elif done >= total or now - known[1] >= UPDATE_EVERY_S:
                 update_progress_artifact(known[0], share, f"{stage}: {done} of {total}")
                 self._artifacts[stage] = (known[0], now)
-
-
-def segment_table(film: str, rows: list[SegmentRow]) -> None:
-    """A table artifact of the film's segments, what failed first."""
-    order: dict[str, int] = {"quarantined": 0, "failed": 1, "running": 2, "pending": 3, "done": 4}
-    ranked = sorted(rows, key=lambda row: (order[row.status], row.shot, row.segment))
-    table = [
-        {
-            "segment": row.id,
-            "frames": f"{row.start}–{row.end - 1}",
-            "status": "grey" if row.grey and row.status == "done" else row.status,
-            "attempts": row.attempts,
-            "seconds": round(row.seconds or 0.0, 2),
-            "confidence": None if row.confidence is None else round(row.confidence, 3),
-            "error": row.error or "",
-        }
-        for row in ranked[:MOST_ROWS]
-    ]
-    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
-    create_table_artifact(
-        table, key=f"{film}-segments", description=f"Segments, failures first.{more}"
-    )
-
-
-def film_summary(film: str, summary: RunSummary) -> None:
-    """A markdown artifact: what came of the film, and what to do next."""
-    lines = [
-        f"# {summary.status}",
-        f"- frames: {summary.frames_in} in, {summary.frames_out} out",
-        f"- segments: {', '.join(f'{count} {name}' for name, count in summary.segments.items())}",
-        f"- luma exact: {summary.luma_exact}",
-        f"- output: `{summary.output}`",
-        f"- report: `{summary.report}`",
-        *(f"- {warning}" for warning in summary.warnings),
-    ]
-    create_markdown_artifact("\n".join(lines), key=f"{film}-summary", description="The run")

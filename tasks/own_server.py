@@ -1,7 +1,8 @@
 """A Prefect server that lives as long as the run that started it: `tasks/server.py`'s child.
 
-``python -m tasks.own_server FD``: FD is a socket that listens. Standard input is a pipe whose other
-end only the run has, so that it closes however the run ends, by SIGKILL too.
+``python -m tasks.own_server FD [whole]``: FD is a socket that listens. Standard input is a pipe
+whose other end only the run has, so that it closes however the run ends, by SIGKILL too. A whole
+server has pages and looks after schedules and automations, which a single run has no use for.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def main(listener: socket.socket) -> None:
+def main(listener: socket.socket, *, whole: bool) -> None:
     """Serve until standard input closes, and a few seconds longer at most."""
+    os.environ["PREFECT_SERVER_UI_API_URL"] = "/api"  # its pages are at any port
     config = uvicorn.Config(
-        create_app(ephemeral=True, final=True),
+        create_app(ephemeral=not whole, final=True),
         lifespan="on",
         log_level="error",
         timeout_graceful_shutdown=GRACE_S,
@@ -54,4 +56,4 @@ def _end_with_parent(server: uvicorn.Server) -> None:
 
 
 if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))
+    main(socket.socket(fileno=int(sys.argv[1])), whole="whole" in sys.argv[2:])

@@ -6,9 +6,9 @@ already is the manifest's to say, not Prefect's, so nothing is cached or persist
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
@@ -22,8 +22,8 @@ from colorize_core.run import FilmRun
 from colorize_core.scope import Scope
 from colorize_core.shot_work import ShotWork
 from colorize_core.summary import RunSummary
-from colorize_core.work import Pool
-from tasks import observe
+from tasks import artifacts, observe
+from tasks.watched import Watched
 
 
 @task(task_run_name="ingest · scan the source", cache_policy=NO_CACHE, persist_result=False)
@@ -33,10 +33,12 @@ def ingest(request: FilmRequest) -> Film:
 
 
 @task(task_run_name="plan · choose references", cache_policy=NO_CACHE, persist_result=False)
-def plan(film: Film, request: FilmRequest, pool: Pool, claim: Claim, scope: Scope) -> FilmRun:
+def plan(film: Film, request: FilmRequest, pool: Watched, claim: Claim, scope: Scope) -> FilmRun:
     """Choose each shot's stills, and name all work before any of it starts."""
     progress = observe.StageProgress(film.paths.film)
-    return prepare_run(film, request, pool, progress, claim, scope)
+    run = prepare_run(film, request, pool, progress, claim, scope)
+    pool.follow(run)
+    return run
 
 
 @task(task_run_name="references · make stills", cache_policy=NO_CACHE, persist_result=False)
@@ -48,7 +50,11 @@ def make_references(run: FilmRun) -> None:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def _colorize_shot(run: FilmRun, number: int) -> str:
     """Returns the shot's status. A failed shot is no failed task: the film's end names it."""
-    return run.colorize_shot(run.work(number)).status
+    row = run.colorize_shot(run.work(number))
+    level = logging.WARNING if row.status in ("failed", "partial") else logging.INFO
+    said = f"shot {number:04d} is {row.status}: {row.seconds:.1f} s of workers. {row.note}"
+    get_run_logger().log(level, said.rstrip(" ."))
+    return row.status
 
 
 def colorize_shot(run: FilmRun, work: ShotWork) -> PrefectFuture[str]:
@@ -57,25 +63,21 @@ def colorize_shot(run: FilmRun, work: ShotWork) -> PrefectFuture[str]:
     return _colorize_shot.with_options(task_run_name=name).submit(run, work.shot.number)
 
 
-def wait_for(shots: Sequence[PrefectFuture[str]]) -> None:
-    """Return when every shot has ended; raise what a shot could not record itself."""
-    for shot in shots:
-        shot.result()
-
-
 @task(task_run_name="deliver · join, verify, publish", cache_policy=NO_CACHE, persist_result=False)
+def _deliver(run: FilmRun) -> RunSummary:
+    return deliver_film(run)
+
+
 def deliver(run: FilmRun) -> RunSummary:
-    """Put the film together, verify it, publish it, write the report.
+    """Put the film together, verify it, publish it, write the report; and tell what came of it.
 
     Raises:
         Unfinished: segments failed; the report and the manifest say which.
     """
     try:
-        summary = deliver_film(run)
+        summary = _deliver(run)
     except Unfinished as unfinished:
-        observe.film_summary(run.film.paths.film, RunSummary.model_validate(unfinished.summary))
+        artifacts.film_summary(run, RunSummary.model_validate(unfinished.summary))
         raise
-    finally:
-        observe.segment_table(run.film.paths.film, run.ledger.segments())
-    observe.film_summary(run.film.paths.film, summary)
+    artifacts.film_summary(run, summary)
     return summary

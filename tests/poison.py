@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,18 +17,19 @@ import numpy as np
 import pytest
 import ray
 
-from colorize_core.colorize import perform, prepare_process
-from colorize_core.engines.contract import CPU, Chroma, Device, GreyFrame
+from colorize_core.engines.contract import Chroma, GreyFrame
 from colorize_core.engines.exemplar.flow import Flow
-from colorize_core.errors import Unfinished
+from colorize_core.errors import StorageFull, Unfinished
 from colorize_core.local import colorize_film
 from colorize_core.request import FilmRequest
-from colorize_core.work import Outcome, Stage, WorkItem
+from colorize_core.work import Outcome, WorkItem
+from tasks.worker import WorkerProcess
 from tests.film import quiet
 
-Kind = Literal["raise", "segfault", "memory"]
+Kind = Literal["raise", "segfault", "segfault once", "memory", "warn", "full disk"]
 
 _poison: dict[int, Kind] = {}
+_taken_from: list[Path] = []  # the file of the film that is at work
 
 
 def poison(request: FilmRequest, segments: Mapping[int, Kind]) -> None:
@@ -55,6 +57,7 @@ def take_poison(work: str) -> None:
     """Let part `flow` of this process fail as the film's poison says."""
     file = _file(work)
     found = json.loads(file.read_text()) if file.exists() else {}
+    _taken_from[:] = [file]
     _poison.clear()
     _poison.update({int(frame): kind for frame, kind in found.items()})
     if not hasattr(Flow.fill, "__wrapped__"):
@@ -67,10 +70,18 @@ def _poisoned(fill):  # type: ignore[no-untyped-def]
         self: Flow, frames: Sequence[GreyFrame], start: Chroma, end: Chroma, seed: int
     ) -> Sequence[Chroma]:
         match _poison.get(frames[0].frame):
+            case "warn":
+                warnings.warn("a library's warning, secret s3://me:word@shop/x", stacklevel=1)
             case "raise":
                 raise ZeroDivisionError("poison")
             case "segfault":
                 ctypes.string_at(0)
+            case "segfault once":
+                rest = {at: kind for at, kind in _poison.items() if kind != "segfault once"}
+                _taken_from[-1].write_text(json.dumps(rest))
+                ctypes.string_at(0)
+            case "full disk":
+                raise StorageFull("There is no room.", "Make room.")
             case "memory":
                 np.ones(2**60, np.uint8)
         return fill(self, frames, start, end, seed)
@@ -79,21 +90,12 @@ def _poisoned(fill):  # type: ignore[no-untyped-def]
 
 
 @ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)
-class PoisonedWorker:
+class PoisonedWorker(WorkerProcess):
     """`tasks.worker.Worker`, but what is poison fails."""
-
-    def __init__(self, device: Device = CPU) -> None:
-        prepare_process(device)
-
-    def ready(self) -> bool:
-        return True
 
     def do(self, item: WorkItem) -> Outcome:
         take_poison(str(Path(item.film.timeline).parents[2]))
-        return perform(item)
-
-    def release(self, stage: Stage) -> None:
-        pass
+        return super().do(item)
 
 
 def main() -> None:

@@ -13,7 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+_SETTINGS = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_UI_API_URL": "/api",  # its pages ask the server that they came from
+}
 _START_S = 100
 _STOP_S = 20
 
@@ -35,7 +39,7 @@ def prefect_server(home: Path) -> Iterator[PrefectServer]:
     app = ("uvicorn", "--factory", "prefect.server.api.server:create_app")
     server = subprocess.Popen(
         [sys.executable, "-m", *app, "--port", str(port), "--log-level", "error"],
-        env={**os.environ, **_QUIET, "PREFECT_HOME": str(home)},
+        env={**os.environ, **_SETTINGS, "PREFECT_HOME": str(home)},
     )
     try:
         _wait_until_healthy(server, url)

@@ -1,7 +1,7 @@
 """A Ray cluster of several nodes on this machine, whose nodes can be lost as machines are lost.
 
 As a program: starts one, prints where it is and which process each node hangs on (JSON), and keeps
-it until its standard input ends.
+it until its standard input ends. A line there adds a node, and prints the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
@@ -32,10 +33,22 @@ HEALTH_CHECKS = {
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCluster:
-    """`address`: of its head. `nodes`: the id of each node that can be lost → its raylet."""
+    """`address`: of its head. `nodes`: the id of each node that can be lost → its raylet.
+    `program`: what keeps it."""
 
     address: str
     nodes: dict[str, psutil.Process]
+    program: subprocess.Popen[str]
+
+    def join(self) -> str:
+        """Let one more node join. Returns its id."""
+        assert self.program.stdin is not None
+        self.program.stdin.write("join\n")
+        self.program.stdin.flush()
+        after = _said(self.program)[1]
+        (node,) = after.keys() - self.nodes.keys()
+        self.nodes[node] = after[node]
+        return node
 
     def lose(self, node: str) -> None:
         """Kill a node and everything that runs on it, at once: nobody says good-bye."""
@@ -49,10 +62,13 @@ class SimulatedCluster:
 def simulated_cluster(nodes: int) -> Iterator[SimulatedCluster]:
     """A head that only leads, and `nodes` with two CPUs each."""
     with tempfile.TemporaryDirectory() as folder, _program(nodes, folder) as process:
-        assert process.stdout is not None
-        said = json.loads(process.stdout.readline())
-        raylets = {node: psutil.Process(pid) for node, pid in said["nodes"].items()}
-        yield SimulatedCluster(said["address"], raylets)
+        yield SimulatedCluster(*_said(process), process)
+
+
+def _said(program: subprocess.Popen[str]) -> tuple[str, dict[str, psutil.Process]]:
+    assert program.stdout is not None
+    said = json.loads(program.stdout.readline())
+    return said["address"], {node: psutil.Process(pid) for node, pid in said["nodes"].items()}
 
 
 @contextmanager
@@ -81,7 +97,7 @@ def _program(nodes: int, folder: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def main(nodes: int) -> None:
-    """Start the cluster, say where it is, and wait until nobody wants it any more."""
+    """Start the cluster, say where it is, and do as is asked until nobody wants it any more."""
     from ray.cluster_utils import Cluster
 
     common = {
@@ -92,11 +108,19 @@ def main(nodes: int) -> None:
     quiet = {"include_dashboard": False, "_system_config": HEALTH_CHECKS}
     head = {"num_cpus": 0, **quiet, **common}
     cluster = Cluster(initialize_head=True, head_node_args=head)
-    others = [cluster.add_node(wait=False, num_cpus=CPUS, **common) for _ in range(nodes)]
+    others: list[Any] = []
+    for _ in range(nodes):
+        others.append(cluster.add_node(wait=False, num_cpus=CPUS, **common))
+    _say(cluster, others)
+    for _ in sys.stdin:
+        others.append(cluster.add_node(wait=False, num_cpus=CPUS, **common))
+        _say(cluster, others)
+
+
+def _say(cluster: Any, nodes: list[Any]) -> None:
     cluster.wait_for_nodes()
-    raylets = {each.node_id: each.all_processes["raylet"][0].process.pid for each in others}
+    raylets = {each.node_id: each.all_processes["raylet"][0].process.pid for each in nodes}
     print(json.dumps({"address": cluster.address, "nodes": raylets}), flush=True)
-    sys.stdin.read()
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # ring → top-level packages that it must not import
 FORBIDDEN = {
-    "colorize_core": {"tasks", "flows", "prefect", "ray"},
-    "tasks": {"flows"},
+    "colorize_core": {"tasks", "flows", "deployments", "prefect", "ray"},
+    "tasks": {"flows", "deployments"},
     "flows": set[str](),
+    "deployments": set[str](),
 }
 FSSPEC = {"fsspec", "s3fs", "botocore", "aiobotocore"}
 FSSPEC_MAY = {"storage_remote.py"}

@@ -14,11 +14,14 @@ import typer
 from pydantic import BaseModel
 from typer.core import TyperGroup
 
+from colorize_core.archive import catalogue
+from colorize_core.archive.summary import ArchiveSummary
 from colorize_core.config import RunConfig
 from colorize_core.estimate import Estimate
 from colorize_core.shots.shot_list import COLUMNS
 from colorize_core.status import FilmStatusReport
 from colorize_core.summary import RunSummary
+from colorize_core.sweep import FilmSweep
 from colorize_core.verify import Verification
 from flows.cli import app
 from flows.doctor import Check
@@ -27,11 +30,13 @@ from tests.conftest import ROOT
 DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
-RINGS = ("colorize_core", "tasks", "flows")
+RINGS = ("colorize_core", "tasks", "flows", "deployments")
 
 JSON_KEYS = {
     "colorize": set(RunSummary.model_fields),
+    "archive": set(ArchiveSummary.model_fields),
     "status": set(FilmStatusReport.model_fields),
+    "sweep": set(FilmSweep.model_fields),
     "verify": {field.name for field in dataclasses.fields(Verification)} | {"ok"},
     "estimate": set(Estimate.model_fields),
     "fetch-weights": {"weights"},
@@ -189,6 +194,11 @@ def test_a_missing_key_is_seen() -> None:
 def test_every_column_of_the_shot_list_is_documented() -> None:
     page = section(CONFIGURATION, "## Shot list")
     assert first_cells(page) == {f"`{column}`" for column in COLUMNS}
+
+
+def test_every_column_of_a_catalogue_is_documented() -> None:
+    page = section(CONFIGURATION, "## Catalogue")
+    assert first_cells(page) == {f"`{column}`" for column in catalogue.COLUMNS}
 
 
 # -- environment variables -------------------------------------------------------------------

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -19,15 +19,16 @@ import pyarrow.parquet as pq
 
 from colorize_core import storage
 from colorize_core.errors import CommitLost
-from colorize_core.manifest.read import Snapshot, latest, object_name, read_metadata
+from colorize_core.manifest.read import Snapshot, latest, read_metadata
 from colorize_core.manifest.schema import FilmRow, Row, SegmentRow, ShotRow, arrow_schema
 from colorize_core.manifest.seal import OPEN_SEAL, SEAL_KEY, seal
-from colorize_core.paths import FilmPaths
+from colorize_core.paths import FilmPaths, Tables
 
 COMMIT_KEY = b"kinecolor.commit"
 WRITER_KEY = b"kinecolor.writer"
 
 R = TypeVar("R", bound=Row)
+Listener = Callable[[Row | None, Row], None]  # of a row: as it was (None: new), and as it is
 
 
 def encode(row: type[R], rows: Iterable[R], name: str, commit_id: str, writer: str) -> bytes:
@@ -46,7 +47,7 @@ def encode(row: type[R], rows: Iterable[R], name: str, commit_id: str, writer: s
     return seal(sink.getvalue().to_pybytes(), name)
 
 
-def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int) -> int:
+def commit(paths: Tables, row: type[R], rows: Sequence[R], after_version: int) -> int:
     """Commits `rows` as the whole table, in the version after `after_version`; returns its number.
 
     Raises:
@@ -56,7 +57,7 @@ def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int
     version = after_version + 1
     uri = paths.manifest(row.table, version)
     writer = f"process {os.getpid()} on {socket.gethostname()}"
-    data = encode(row, rows, object_name(paths, row, version), uuid.uuid4().hex, writer)
+    data = encode(row, rows, paths.sealed_name(row.table, version), uuid.uuid4().hex, writer)
     if storage.put_if_absent(uri, data):
         return version
     there = storage.read(uri)
@@ -64,7 +65,7 @@ def commit(paths: FilmPaths, row: type[R], rows: Sequence[R], after_version: int
         return version
     other = read_metadata(there, uri).get(WRITER_KEY, b"another program").decode()
     raise CommitLost(
-        f"Another run is working on this film ({other}): it committed version {version} of the "
+        f"Another run is working on {paths.what} ({other}): it committed version {version} of the "
         f"{row.table} first.",
         "Wait for it to end, or stop it; then run the same command again: finished work is kept.",
     )
@@ -75,7 +76,8 @@ class Ledger:
 
     A commit happens at most every `min_interval_s` seconds, and less often the longer the run
     lasts (every hundredth of its time), so that the history stays small: some hundreds of versions
-    for a night. `flush` commits at once what has changed.
+    for a night. It writes whole tables, so a long film's takes longer: commits never take more than
+    a twentieth of the time. `flush` commits at once what has changed.
 
     Every method that may commit raises CommitLost where another run has taken the film over, and
     StorageUnavailable or StorageError.
@@ -90,6 +92,12 @@ class Ledger:
             row: _Table(latest(paths, row)) for row in (SegmentRow, ShotRow, FilmRow)
         }
         self._started = self._committed = time.monotonic()
+        self._last_took_s = 0.0
+        self._listener: Listener = lambda before, row: None
+
+    def listen(self, listener: Listener) -> None:
+        """Tell `listener` of every row that changes from now on, in the thread that changes it."""
+        self._listener = listener
 
     @property
     def damaged(self) -> list[str]:
@@ -146,24 +154,30 @@ class Ledger:
         """Commits what has changed, if the last commit is long enough ago."""
         with self._lock:
             now = time.monotonic()
-            interval_s = max(self._min_interval_s, (now - self._started) / 100)
+            interval_s = max(
+                self._min_interval_s, (now - self._started) / 100, 20 * self._last_took_s
+            )
             if now - self._committed >= interval_s:
                 self.flush()
 
     def flush(self) -> None:
         """Commits what has changed, now."""
         with self._lock:
+            began = time.monotonic()
             for row, table in self._tables.items():
                 if table.changed:
                     rows = list(table.rows.values())
                     table.version = commit(self._paths, row, rows, table.version)
                     table.changed = False
             self._committed = time.monotonic()
+            self._last_took_s = self._committed - began
 
     def _update(self, row: type[R], rows: Iterable[R]) -> None:
         with self._lock:
-            self._tables[row].update(rows)
+            changed = self._tables[row].update(rows)
             self.commit_if_due()
+        for before, after in changed:
+            self._listener(before, after)
 
     def _sorted(self, row: type[R]) -> list[R]:
         with self._lock:
@@ -183,8 +197,13 @@ class _Table(Generic[R]):
         self.rows = {row.identity: row for row in rows}
         self.changed = True
 
-    def update(self, rows: Iterable[R]) -> None:
+    def update(self, rows: Iterable[R]) -> list[tuple[R | None, R]]:
+        """Returns what has changed: each row as it was, and as it is."""
+        changed = []
         for row in rows:
-            if self.rows.get(row.identity) != row:
+            before = self.rows.get(row.identity)
+            if before != row:
                 self.rows[row.identity] = row
                 self.changed = True
+                changed.append((before, row))
+        return changed

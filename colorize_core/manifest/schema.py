@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from colorize_core.plan import segment_id
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA_VERSION_KEY = b"kinecolor.schema_version"
 TABLE_KEY = b"kinecolor.table"
 
@@ -258,6 +258,13 @@ class FilmRow(Row):
         default=(), description="What a person should know of the run."
     )
     error: str | None = Field(default=None, description="What ended the run, where an error did.")
+    failures_in_a_row: int = Field(
+        default=0,
+        ge=0,
+        description="Runs in a row that ended and left work undone: failed, unfinished, killed, or "
+        "published with failed frames. A run that somebody stopped counts for nothing; another "
+        "configuration or place of the source begins anew.",
+    )
     run: str = Field(description="Id of the run.")
     started: AwareDatetime = Field(description="When the run started, UTC.")
     finished: AwareDatetime | None = Field(default=None, description="When the run ended, UTC.")
@@ -277,6 +284,7 @@ _ARROW: dict[Any, pa.DataType] = {
     datetime: pa.timestamp("us", "UTC"),
     AwareDatetime: pa.timestamp("us", "UTC"),
     tuple[str, ...]: pa.list_(pa.field("element", pa.string(), nullable=False)),
+    tuple[int, ...]: pa.list_(pa.field("element", pa.int64(), nullable=False)),
 }
 
 

@@ -44,6 +44,11 @@ class ReferenceSpec:
         return self.uri if self.moment is None else f"{self.uri}@{self.moment}"
 
 
+def is_picture(text: str) -> bool:
+    """Whether ``IMAGE`` or ``IMAGE@TIME`` names a picture file, by its ending."""
+    return parse_reference(text).uri.lower().endswith(PICTURE_SUFFIXES)
+
+
 def parse_reference(text: str) -> ReferenceSpec:
     """``IMAGE`` or ``IMAGE@TIME``.
 

@@ -13,8 +13,8 @@ from colorize_core.shot_work import ShotWork
 from colorize_core.summary import RunSummary
 
 
-def write_report(run: FilmRun, summary: RunSummary) -> None:
-    """Write `report/index.html` of the run's film.
+def write_report(run: FilmRun, summary: RunSummary) -> tuple[ShotSummary, ...]:
+    """Write `report/index.html` of the run's film; returns its rows.
 
     Raises:
         KinecolorError: a chunk or the source cannot be read.
@@ -29,6 +29,7 @@ def write_report(run: FilmRun, summary: RunSummary) -> None:
             progress(i + 1, len(run.shots))
     page = build_report(_film(run, summary), shots)
     storage.replace_atomically(film.paths.report_index, page)
+    return tuple(shots)
 
 
 def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> ShotSummary:

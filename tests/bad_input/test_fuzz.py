@@ -25,7 +25,7 @@ from colorize_core.errors import KinecolorError
 from colorize_core.film import read_record, read_timeline
 from colorize_core.frame_list import read_frame_list
 from colorize_core.manifest.commit import encode
-from colorize_core.manifest.read import decode, object_name
+from colorize_core.manifest.read import decode
 from colorize_core.manifest.schema import SegmentRow, arrow_schema
 from colorize_core.manifest.seal import OPEN_SEAL, SEAL_KEY, seal
 from colorize_core.paths import FilmPaths, film_ids
@@ -179,7 +179,7 @@ def test_settings(preset: str, assignments: list[str]) -> None:
 # -- what is read back -----------------------------------------------------------------------
 
 ROWS = [done(segment(1, 0)), segment(1, 1)]
-NAME = object_name(PATHS, SegmentRow, 1)
+NAME = PATHS.sealed_name(SegmentRow.table, 1)
 MANIFEST = encode(SegmentRow, ROWS, NAME, "0" * 32, "a test")
 
 

@@ -47,6 +47,19 @@ def test_a_fingerprint_tells_of_another_content(store: str) -> None:
         storage.fingerprint(uri)
 
 
+def test_objects_are_found_below_a_folder_and_by_globs(store: str) -> None:
+    names = ["a.mkv", "b/c.mkv", "b/d/e.mov", "b/f.txt"]
+    uris = [storage.join(store, "reels", *name.split("/")) for name in names]
+    for uri in uris:
+        storage.replace_atomically(uri, b"x")
+    reels = storage.join(store, "reels")
+    assert storage.find(reels) == uris
+    assert storage.find(storage.join(reels, "**", "*.mkv")) == uris[:2]
+    assert storage.find(storage.join(reels, "b", "?", "*.m[ko]v")) == uris[2:3]
+    assert storage.find(storage.join(store, "none")) == []
+    assert storage.find(storage.join(store, "none*")) == []
+
+
 def test_an_empty_object_is_an_object(store: str) -> None:
     uri = storage.join(store, "empty")
     assert storage.put_if_absent(uri, b"")

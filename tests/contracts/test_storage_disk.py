@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 
 from colorize_core import storage
 from colorize_core.errors import StorageError, UnsafeStore
+from tests.conftest import ROOT
 
 
 def test_a_killed_writer_leaves_no_object_that_is_listed(tmp_path: Path) -> None:
@@ -54,6 +57,28 @@ def test_publishing_crosses_file_systems(tmp_path: Path) -> None:
         finally:
             made.unlink(missing_ok=True)
     assert len(os.listdir(tmp_path)) == 2  # noqa: PTH208
+
+
+def test_publishing_crosses_mounts_of_one_file_system(tmp_path: Path) -> None:
+    """As between two volumes of a container: one device, and no hard link from one to the other."""
+    made, volume = tmp_path / "made", tmp_path / "volume"
+    for folder in (made, volume, tmp_path / "disk"):
+        folder.mkdir()
+    (made / "film").write_bytes(b"film")
+    own_mounts = ("unshare", "--user", "--map-root-user", "--mount")
+    mount = ("mount", "--bind", str(tmp_path / "disk"), str(volume))
+    if subprocess.run([*own_mounts, *mount], capture_output=True).returncode:
+        pytest.skip("no mounts of one's own here")
+    send = (
+        "import pathlib, sys; from colorize_core import storage;"
+        "sent = storage.upload_if_absent(pathlib.Path(sys.argv[1]), sys.argv[2]);"
+        "sys.exit(0 if sent and storage.read(sys.argv[2]) == b'film' else 1)"
+    )
+    program = (sys.executable, "-c", send, str(made / "film"), str(volume / "film"))
+    both = ("sh", "-c", '"$1" "$2" "$3" "$4" && shift 4 && exec "$@"', "sh", *mount, *program)
+    done = subprocess.run([*own_mounts, *both], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["film"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -496,7 +496,7 @@ def test_a_release_that_fails_hides_no_error_and_blocks_nobody(
 def test_a_film_that_was_taken_over_is_not_renewed(disk: FilmPaths) -> None:
     with hold(disk, never, SOON_S) as claim:
         storage.put_if_absent(disk.claim(2), b"another's")
-        renewing = f"claim on {FILM}"
+        renewing = "claim on this film"
         until(lambda: renewing not in {thread.name for thread in threading.enumerate()})
         with pytest.raises(CommitLost, match="taken this film over"):
             claim.check()

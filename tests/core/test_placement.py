@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.contract import Device, Facts, Memory
 from colorize_core.errors import DeviceMissing
 from colorize_core.parts import kept_beside
-from colorize_core.placement import Group, Resources, place, usable_gpu_bytes
+from colorize_core.placement import MANY, Group, Resources, place, usable_gpu_bytes
 
 GIB = 2**30
 PIXELS = 1000
@@ -51,6 +53,15 @@ def test_memory_limits_cpu_workers() -> None:
     assert group.workers * group.device.memory_bytes <= 32 * GIB
 
 
+@pytest.mark.parametrize(("workers", "most"), [(None, MANY), (3, 3)])
+def test_groups_grow_where_machines_may_join(workers: int | None, most: int) -> None:
+    assert {each.most for each in place(paper(), TWO_GPUS, "auto", workers)} == {None}
+    cluster = replace(TWO_GPUS, grows=True)
+    assert {each.most for each in place(paper(), cluster, "auto", workers)} == {most}
+    (group,) = place(paper(1, 4, 10), replace(cluster, gpus=0), "cpu", workers)
+    assert (group.most, group.least_bytes) == (most, pytest.approx(10 * GIB))
+
+
 def test_stills_come_first_on_whole_gpus_and_the_other_parts_share_each() -> None:
     groups = by_stages(place(paper(), TWO_GPUS, "auto", None))
     assert set(groups) == {("reference",), ("anchors",), ("interpolation",), ("finish",)}
@@ -63,6 +74,7 @@ def test_stills_come_first_on_whole_gpus_and_the_other_parts_share_each() -> Non
     assert anchors.device.memory_bytes >= 4 * GIB
     assert interpolation.device.memory_bytes >= 10 * GIB
     assert not anchors.takes_turns and groups[("finish",)].workers == 16
+    assert (anchors.beside, interpolation.beside) == ("interpolation", None)
 
 
 def test_parts_that_do_not_fit_together_take_turns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,13 +10,19 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.sorting import ArtifactSort
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from colorize_core.claim import hold
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import FilmRow, SegmentRow
 from colorize_core.paths import FilmPaths, film_ids
 from colorize_core.request import FilmRequest
+from flows.retry_failed import retry_failed
 from tests.conftest import ROOT
-from tests.film import film_request
+from tests.film import film_request, quiet
 from tests.flows.program import TIMEOUT_S, completed, program
 from tests.poison import fail_once, poison
 
@@ -82,3 +89,40 @@ def test_the_flow_finishes_a_work_root(
 
 def _segments(request: FilmRequest) -> list[SegmentRow]:
     return list(latest(FilmPaths(request.work, film_ids(request.work)[0]), SegmentRow).rows)
+
+
+def test_a_film_that_failed_too_often_is_left_alone_and_named(
+    unfinished: FilmRequest, prefect_server: str
+) -> None:
+    """Without a cluster: it is not even asked for."""
+    before = statuses(unfinished)
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+        assert retry_failed(unfinished.work, most_failures=1, ray_address="nowhere:1") == []
+    assert statuses(unfinished) == before
+    (film,) = film_ids(unfinished.work)
+    assert {"film": film, "outcome": "left alone: 1 runs failed in a row"} in outcomes(
+        prefect_server
+    )
+
+
+def test_a_film_that_another_run_is_at_has_not_failed_again(
+    unfinished: FilmRequest, prefect_server: str
+) -> None:
+    (film,) = film_ids(unfinished.work)
+    with (
+        hold(FilmPaths(unfinished.work, film), quiet),
+        temporary_settings({PREFECT_API_URL: prefect_server}),
+    ):
+        assert retry_failed(unfinished.work) == []
+    (outcome,) = (each["outcome"] for each in outcomes(prefect_server) if each["film"] == film)
+    assert outcome.startswith("Another run is working on this film")
+
+
+def outcomes(server: str) -> list[dict[str, str]]:
+    """The rows of all tables that the flow has shown, the newest first."""
+    with SyncPrefectClient(server) as prefect:
+        found = prefect.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["retry-failed"])),
+            sort=ArtifactSort.CREATED_DESC,
+        )
+    return [row for each in found for row in json.loads(str(each.data))]

@@ -166,3 +166,23 @@ def test_two_of_three_nodes_lost(
     again = repeated(watch)
     assert again[hit] == 2 and set(lost) <= set(again) and again.total() <= 4
     assert max(row.attempts for row in rows.values()) == rows["0001-0001"].attempts == 3
+
+
+def test_a_node_that_joins_gets_workers(
+    request_here: FilmRequest, undisturbed: FilmRequest, prefect_server: str
+) -> None:
+    """Its workers were asked for before it was there, since there was work for them."""
+    first_two = [f"segment {shot:04d}-000{n}" for shot in (1, 2) for n in (1, 2)]
+    watch = Watch(request_here.work)
+    watch.hold({each: [1] for each in first_two})
+    with (
+        simulated_cluster(nodes=1) as cluster,
+        running(request_here, cluster.address, prefect_server) as process,
+    ):
+        held(watch, 2, process)  # every worker of the cluster
+        node = cluster.join()
+        at_work = held(watch, 4, process)
+        assert Counter(step.node for step in at_work)[node] == 2
+        watch.let_go(1)
+        is_as_if_undisturbed(process, request_here, undisturbed)
+    assert not repeated(watch)

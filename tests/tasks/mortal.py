@@ -17,7 +17,11 @@ POISON = 13  # always takes its process down
 ONCE = 17  # does so the first time
 HUNGRY = 19  # runs out of memory unless its worker may use a quarter of it
 GLUTTON = 23  # always runs out of memory
-STILLBORN = "stillborn"  # the name of a file beside the output that keeps workers from starting
+HELD = 29  # waits until the test lets it go
+LATE = 31  # does so the first time
+# Names of files beside the output: the first keeps workers from starting, the second lets go.
+STILLBORN = "stillborn"
+GO = "go"
 
 
 def segfault() -> None:
@@ -43,11 +47,15 @@ class Mortal:
         tries = len(log.read_text().splitlines()) if log.exists() else 0
         began = time.monotonic_ns()
         with log.open("a") as file:
-            file.write(f"{self._memory} {began}\n")
+            file.write(f"{self._memory} {os.getpid()}\n")
         if item.shot == POISON or (item.shot == ONCE and not tries):
             segfault()
         if item.shot == GLUTTON or (item.shot == HUNGRY and self._memory > 0.25):
             raise OutOfMemory("It was too much.", "Use less.")
+        while item.shot == HELD or (item.shot == LATE and not tries):
+            if log.with_name(GO).exists():
+                break
+            time.sleep(0.02)
         outcome = perform(item)
         log.with_suffix(".spans").write_text(f"{began} {time.monotonic_ns()}")
         return outcome

@@ -55,7 +55,7 @@ def test_a_manifest_is_plain_parquet_with_its_documentation(tmp_path: Path) -> N
     commit(paths, SegmentRow, [done(segment(0, 0))], 0)
     table = pq.read_table(paths.manifest("segments", 1))
     assert table.column("status").to_pylist() == ["done"]
-    assert table.schema.metadata[b"kinecolor.schema_version"] == b"2"
+    assert table.schema.metadata[b"kinecolor.schema_version"] == b"3"
     assert table.schema.field("seed").metadata[b"description"] == b"Seed of every random draw."
 
 
@@ -192,11 +192,11 @@ def test_a_newer_schema_is_refused_and_never_passed_over(
 ) -> None:
     commit(paths, FilmRow, [film()], 0)
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "SCHEMA_VERSION", 3)
+        newer.setattr(schema, "SCHEMA_VERSION", 4)
         schema.arrow_schema.cache_clear()
         commit(paths, FilmRow, [film("run-2")], 1)
     schema.arrow_schema.cache_clear()
-    with pytest.raises(ManifestUnreadable, match="schema version 3") as caught:
+    with pytest.raises(ManifestUnreadable, match="schema version 4") as caught:
         latest(paths, FilmRow)
     assert "Install" in caught.value.remedy
 
@@ -243,6 +243,25 @@ def test_a_long_run_commits_less_often(paths: FilmPaths, clock: Clock) -> None:
         row = segment(0, n % 4)
         ledger.update_segments([done(row) if n // 4 % 2 else row])
     assert 100 < len(paths.manifest_versions("segments")) < 700
+
+
+def test_commits_take_no_more_than_a_twentieth_of_the_time(
+    paths: FilmPaths, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long a film's table, or slow its store, is."""
+    put = storage.put_if_absent
+
+    def put_slowly(uri: str, data: bytes) -> bool:
+        clock.now += 5
+        return put(uri, data)
+
+    monkeypatch.setattr(storage, "put_if_absent", put_slowly)
+    ledger = Ledger(paths, min_interval_s=3)
+    for n in range(1000):
+        clock.now += 1
+        row = segment(0, n % 4)
+        ledger.update_segments([done(row) if n // 4 % 2 else row])
+    assert 5 * len(paths.manifest_versions("segments")) <= clock.now / 20
 
 
 def test_a_row_that_did_not_change_is_no_reason_to_commit(paths: FilmPaths) -> None:

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from colorize_core.archive.rollup import ArchiveRow
 from colorize_core.manifest.schema import TABLES, Row, SegmentRow, ShotRow, arrow_schema
 from tests.core.manifest.rows import done, film, segment, shot
 
@@ -16,14 +17,15 @@ def documented(row: type[Row]) -> str:
     """The table that `docs/manifest.md` has to hold for a manifest table."""
     lines = ["| column | type | null | meaning |", "|---|---|---|---|"]
     for field in arrow_schema(row):
-        kind = "list of string" if pa.types.is_list(field.type) else str(field.type)
+        is_list = pa.types.is_list(field.type)
+        kind = f"list of {field.type.value_type}" if is_list else str(field.type)
         meaning = (field.metadata or {})[b"description"].decode()
         null = "yes" if field.nullable else "no"
         lines.append(f"| `{field.name}` | {kind} | {null} | {meaning} |")
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("row", TABLES, ids=lambda row: row.table)
+@pytest.mark.parametrize("row", (*TABLES, ArchiveRow), ids=lambda row: row.__name__)
 def test_every_column_is_documented(row: type[Row]) -> None:
     assert documented(row) in DOCS.read_text(encoding="utf-8"), (
         f"docs/manifest.md: the table of {row.table} has to read\n{documented(row)}"

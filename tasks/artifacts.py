@@ -1,0 +1,129 @@
+"""What people see of a run in Prefect when it ends: its segments, its pictures, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from colorize_core import storage
+from colorize_core.errors import KinecolorError, Unfinished, as_text
+from colorize_core.manifest.schema import SegmentRow
+from colorize_core.report.build import LOW_CONFIDENCE, to_check
+from colorize_core.report.gallery import gallery
+from colorize_core.run import FilmRun, retry_command
+from colorize_core.summary import RunSummary
+from tasks.observe import server_may_be_away
+
+MOST_ROWS = 500  # of the table artifact: the manifest has them all
+_MOST_NAMED = 20  # shots in a line, warnings: the report has them all
+
+
+@contextmanager
+def told(run: FilmRun) -> Iterator[None]:
+    """However the block ends, an artifact has the segments; and one says why, where no summary
+    does."""
+    try:
+        yield
+    except Unfinished:  # `film_summary` was told
+        raise
+    except BaseException as error:
+        film_ended(run, error)
+        raise
+    finally:
+        segment_table(run.film.paths.film, run.ledger.segments())
+
+
+def segment_table(film: str, rows: list[SegmentRow]) -> None:
+    """A table artifact of the film's segments, what failed first."""
+    order: dict[str, int] = {"quarantined": 0, "failed": 1, "running": 2, "pending": 3, "done": 4}
+    ranked = sorted(rows, key=lambda row: (order[row.status], row.shot, row.segment))
+    table = [
+        {
+            "segment": row.id,
+            "frames": f"{row.start}–{row.end - 1}",
+            "status": "grey" if row.grey and row.status == "done" else row.status,
+            "attempts": row.attempts,
+            "seconds": round(row.seconds or 0.0, 2),
+            "confidence": None if row.confidence is None else round(row.confidence, 3),
+            "error": row.error or "",
+        }
+        for row in ranked[:MOST_ROWS]
+    ]
+    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
+    with server_may_be_away():
+        create_table_artifact(
+            table, key=f"{film}-segments", description=f"Segments, failures first.{more}"
+        )
+
+
+def film_summary(run: FilmRun, summary: RunSummary) -> None:
+    """A markdown artifact that says what came of the film and what to do next, and one with its
+    shots' pictures."""
+    lines = [
+        f"# {run.film.title}: {summary.status}",
+        f"- frames: {summary.frames_in} in, {summary.frames_out} out",
+        f"- segments: {', '.join(f'{count} {name}' for name, count in summary.segments.items())}",
+        f"- luma exact: {summary.luma_exact}",
+        f"- output: `{storage.redact(summary.output or 'none')}`",
+        f"- report: `{storage.redact(summary.report)}`",
+        *(f"- {storage.redact(each)}" for each in summary.warnings[:_MOST_NAMED]),
+        "",
+        "## What to do next",
+        *_next(run, summary),
+    ]
+    _markdown(run, "summary", "\n".join(lines), "What came of the run, and what to do next.")
+    pictures = gallery(run.shown, summary.report)
+    _markdown(run, "pictures", pictures, "Shots: source, still, result.")
+
+
+def film_ended(run: FilmRun, error: BaseException) -> None:
+    """A markdown artifact that says what ended a run before its film was put together."""
+    row = run.ledger.film()
+    status = row.status if row else "failed"
+    known = isinstance(error, KinecolorError)
+    what = error.what if known else "" if status == "stopped" else as_text(error)
+    lines = [
+        f"# {run.film.title}: {status}",
+        what,
+        "",
+        "## What to do next",
+        *([error.remedy] if known else []),
+        "",
+        "Finished work is kept. To go on:",
+        *_command(retry_command(run.request.work)),
+    ]
+    _markdown(run, "summary", "\n".join(lines), "What came of the run, and what to do next.")
+
+
+def _next(run: FilmRun, summary: RunSummary) -> list[str]:
+    if summary.status == "unfinished":
+        return [
+            f"{len(summary.failed_segments)} segments failed: the table of segments says why. "
+            "Only they are done again by:",
+            *_command(retry_command(run.request.work)),
+        ]
+    output, source = (storage.redact(each) for each in (summary.output or "", run.request.source))
+    lines = [
+        "Look at the report. Whether the film has its source's frames is proved again by:",
+        *_command(shlex.join(["kinecolor", "verify", output, "--against", source])),
+    ]
+    if doubtful := [f"{shot.number}" for shot in to_check(run.shown)]:
+        more = f" and {len(doubtful) - _MOST_NAMED} more" if len(doubtful) > _MOST_NAMED else ""
+        lines.append(
+            f"Shots {', '.join(doubtful[:_MOST_NAMED])}{more} are grey, or their confidence is "
+            f"below {LOW_CONFIDENCE}: give the film a colour still of each, and colorize it again; "
+            "only these shots are made anew."
+        )
+    return lines
+
+
+def _command(line: str) -> list[str]:
+    return ["", "```", line, "```", ""]
+
+
+def _markdown(run: FilmRun, name: str, text: str, description: str) -> None:
+    with server_may_be_away():
+        create_markdown_artifact(text, key=f"{run.film.paths.film}-{name}", description=description)
