@@ -1,5 +1,5 @@
 # make demo   builds a small film, colorizes it, says where everything is
-# make test   lint, types and all tests
+# make test   lint, types and all tests; those that need a server which is not here (scripts/install-servers) are skipped
 # make test-s3   the storage tests again, with a real S3 server beside moto's (installs Ceph's)
 # All set up what they need in .venv the first time and are quick after that.
 
@@ -17,7 +17,7 @@ test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-s3: $(VENV)/.dev
-	./scripts/install-radosgw
+	./scripts/install-servers radosgw
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/contracts/test_storage*.py
 
 lint: $(VENV)/.dev

@@ -106,7 +106,7 @@ def browser(home: Path) -> Iterator[Page]:
     """An empty page of a browser that keeps its files in `home`. Skips where there is none."""
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        pytest.skip(f"no browser here (looked for {', '.join(PROGRAMS)})")
+        pytest.skip("no Chromium here: scripts/install-servers installs it")
     process = subprocess.Popen(
         [program, *_ARGUMENTS, f"--user-data-dir={home}"],
         stdout=subprocess.DEVNULL,

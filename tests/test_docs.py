@@ -29,7 +29,7 @@ from tests.conftest import ROOT
 
 DOCS = ROOT / "docs"
 CONFIGURATION = (DOCS / "configuration.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "infra" / "README.md", *sorted(DOCS.glob("*.md"))]
 RINGS = ("colorize_core", "tasks", "flows", "deployments")
 
 JSON_KEYS = {

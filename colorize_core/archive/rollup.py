@@ -44,9 +44,8 @@ class ArchiveRow(Row):
     status: ArchiveStatus = Field(
         default="waiting",
         description="waiting: to be done, or another run is at it. running, published, unfinished, "
-        "stopped, failed: as the film's own row. failed: also, its process died. refused: something "
-        "that was given is wrong; it is tried again once that changes. disabled: the catalogue says "
-        "so.",
+        "stopped, failed: as the film's own row. failed: also, its process died. refused: what was "
+        "given is wrong; it is tried again once that changes. disabled: the catalogue says so.",
     )
     why: str = Field(
         default="", description="Why it was done, or is to be: new, changed, unfinished and so on."

@@ -16,7 +16,10 @@ from tests.infra.manifests import COMPOSE, HELM, INFRA, KUBERNETES, Object
 
 BIN = Path(sys.executable).parent
 OWN_IMAGES = ("kinecolor-cpu", "kinecolor-gpu")
-SCRIPTS = ("scripts/build-image", "scripts/make-secrets", "infra/images/with-ray-node")
+SCRIPTS = (
+    *("scripts/build-image", "scripts/ensure-opencv", "scripts/install-servers"),
+    *("scripts/make-secrets", "infra/images/with-ray-node"),
+)
 YAML = sorted(
     path for path in INFRA.rglob("*.yaml") if "monitoring" not in path.relative_to(INFRA).parts
 )

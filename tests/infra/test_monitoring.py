@@ -59,7 +59,7 @@ def asked_for() -> set[str]:
 def promtool(*arguments: str | Path, cwd: Path = MONITORING) -> str:
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("no promtool here: scripts/install-promtool installs it")
+        pytest.skip("no promtool here: scripts/install-servers installs it")
     done = subprocess.run(
         [program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
     )
@@ -194,7 +194,7 @@ def prometheus(metrics_port: int, tmp_path: Path) -> Iterator[str]:
     gives its address."""
     program = shutil.which("prometheus")
     if program is None:
-        pytest.skip("no prometheus here: scripts/install-promtool installs it")
+        pytest.skip("no prometheus here: scripts/install-servers installs it")
     config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     config["rule_files"] = [str(RULES)]

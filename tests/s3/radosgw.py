@@ -1,5 +1,5 @@
 """Ceph's S3 gateway on one node with everything in memory: a real S3 server (Debian's packages
-radosgw, ceph-mon, ceph-osd and ceph-common; scripts/install-radosgw)."""
+radosgw, ceph-mon, ceph-osd and ceph-common; scripts/install-servers)."""
 
 from __future__ import annotations
 
