@@ -74,7 +74,8 @@ Workers = Annotated[
         "--workers",
         min=1,
         envvar="KINECOLOR_WORKERS",
-        help="At most so many workers of a kind (default: one for each CPU and GPU).",
+        help="At most so many workers of a kind (default: one for each CPU and GPU; on a cluster "
+        "as there is room).",
     ),
 ]
 DeviceOption = Annotated[

@@ -6,7 +6,7 @@ A real Prefect server (SQLite), a real Ray on two CPUs, the product's pool, task
 storage (a disk): a film of so many segments, whose workers store empty objects at once. The bar is
 15 ms a segment, all in, without the start, and not growing. Then, where workers take a nap for each
 item, how busy many of them are: the bar is 0.9. Beside it the same segments through prefect-ray's
-`RayTaskRunner` (``pip install prefect-ray``; left out where it is not installed) and as plain Ray
+`RayTaskRunner` (``pip install '.[bench]'``; left out where it is not installed) and as plain Ray
 tasks, which keep no record.
 """
 
