@@ -4,10 +4,8 @@ what the server does by itself about runs that do not end."""
 from __future__ import annotations
 
 import http.server
-import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +26,7 @@ from flows.colorize_film import colorize_film
 from flows.retry_failed import retry_failed
 from tests.deployments.conftest import change
 from tests.film import film_request
-from tests.flows.program import TIMEOUT_S, end
+from tests.flows.program import TIMEOUT_S, prefect_worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
@@ -96,28 +94,9 @@ def notified(site: str) -> Iterator[list[str]]:
 
 @pytest.fixture
 def worker(site: str, ray_cluster: str, tmp_path: Path) -> Iterator[Worker]:
-    """Prefect's own worker, which knows of this program only that it is installed."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = ("prefect", "worker", "start", "--pool", "kinecolor", "--type", "process")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", *command],
-        cwd="/",
-        env={
-            **environment,
-            "PREFECT_API_URL": site,
-            "PREFECT_HOME": str(tmp_path / "prefect"),
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "RAY_ADDRESS": ray_cluster,
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    variables = {"PREFECT_API_URL": site, "RAY_ADDRESS": ray_cluster}
+    with prefect_worker(tmp_path / "prefect", **variables) as process:
         yield process
-    finally:
-        end(process)
 
 
 def nights(prefect: SyncPrefectClient) -> list[FlowRun]:

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,27 @@ def start(
         # A shell's background jobs, such as a test run may be, hand down an ignored SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
+
+
+@contextmanager
+def prefect_worker(home: Path, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Prefect's own worker, which knows of this program only that it is installed."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = ("prefect", "worker", "start", "--pool", "kinecolor", "--type", "process")
+    told = {"PREFECT_HOME": str(home), "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", *command],
+        cwd="/",
+        env={**environment, **told, **variables},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        end(process)
 
 
 def end(process: subprocess.Popen[str]) -> None:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -61,9 +62,10 @@ def ray_nodes() -> Iterator[Nodes]:
             port = address.rpartition(":")[2]
             started.append(_start(variables, "--head", f"--port={port}", "--num-cpus=0"))
             until(lambda: _is_up(variables))
-            for _ in range(2):
+            for alive in (2, 3):
                 started.append(_start(variables, f"--address={address}", "--num-cpus=1"))
-            until(lambda: _alive(variables) == 3)
+                # One after the other: two that look for free ports at once may take the same.
+                until(partial(_are_alive, variables, alive))
             yield Nodes(variables, (started[1], started[2]))
         finally:
             for each in started:
@@ -103,6 +105,7 @@ print(sum(node["Alive"] for node in ray.nodes()))
 """
 
 
-def _alive(variables: dict[str, str]) -> int:
+def _are_alive(variables: dict[str, str], nodes: int) -> bool:
     told = {"env": {**os.environ, **variables}, "capture_output": True, "text": True}
-    return int(subprocess.run([sys.executable, "-c", _COUNT], check=True, **told).stdout or 0)
+    done = subprocess.run([sys.executable, "-c", _COUNT], check=True, **told)
+    return int(done.stdout) == nodes

@@ -27,7 +27,7 @@ from tests.archive_factory import archive_request
 from tests.deployments.conftest import NAMES, change
 from tests.deployments.test_nightly import nights, state, wait_until
 from tests.film import quiet
-from tests.flows.program import end
+from tests.flows.program import prefect_worker
 from tests.s3.endpoint import BUCKET, Endpoint, moto_server, use_endpoint, variables
 from tests.servers import prefect_server
 from tests.site.postgres import postgres, value
@@ -73,27 +73,9 @@ def cluster(store: Endpoint) -> Iterator[Nodes]:
 def worker(
     server: str, cluster: Nodes, store: Endpoint, tmp_path: Path
 ) -> Iterator[subprocess.Popen[str]]:
-    command = ("prefect", "worker", "start", "--pool", "kinecolor", "--type", "process")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", *command],
-        cwd="/",
-        env={
-            **os.environ,
-            **variables(store),
-            **cluster.variables,
-            "PREFECT_API_URL": server,
-            "PREFECT_HOME": str(tmp_path / "prefect"),
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    told = {**variables(store), **cluster.variables, "PREFECT_API_URL": server}
+    with prefect_worker(tmp_path / "prefect", **told) as process:
         yield process
-    finally:
-        end(process)
 
 
 def test_a_night_with_a_lost_node(
