@@ -427,6 +427,57 @@ def serve(
 
 
 @app.command()
+def evaluate(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="DAVIS, Videvo, a folder of folders of frames, or of films."
+        ),
+    ],
+    output: Annotated[
+        str, typer.Option("-o", "--output", help="A local folder for results, tables and the page.")
+    ] = "evaluation",
+    preset: Preset = "exemplar",
+    set_: Set = None,
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference",
+            help="middle, first: true colours of that frame; none; or a folder of stills.",
+        ),
+    ] = "middle",
+    protocol: Annotated[
+        Literal["paper", "held-out"],
+        typer.Option("--protocol", help="paper: every frame counts; held-out: not the references."),
+    ] = "paper",
+    ray: Ray = None,
+    workers: Workers = None,
+    device: DeviceOption = "auto",
+    accept_licence: AcceptLicence = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Measure a preset on clips whose true colours are known."""
+    from colorize_core.evaluation.request import EvaluationRequest
+    from flows import commands, evaluate_command
+
+    evaluate_command.evaluate(
+        EvaluationRequest(
+            dataset=dataset,
+            output=output,
+            preset=preset,
+            settings=tuple(set_ or ()),
+            reference=reference,
+            protocol=protocol,
+            accept_licence=accept_licence,
+        ),
+        commands.Where(ray=ray, workers=workers, device=device),
+        as_json=as_json,
+        debug=debug,
+    )
+
+
+@app.command()
 def doctor(as_json: Json = False) -> None:
     """Say what this machine can run, and how to mend what it cannot."""
     from flows import commands
@@ -490,9 +541,14 @@ def _end(arguments: Sequence[str], code: int, status: str, what: str, remedy: st
     say_error(what, remedy)
     if "--json" in arguments:
         from colorize_core.archive.summary import ArchiveSummary
+        from colorize_core.evaluation.measure import Evaluation
         from colorize_core.summary import RunSummary
 
-        printed = {"colorize": RunSummary.model_fields, "archive": ArchiveSummary.model_fields}
+        printed = {
+            "colorize": RunSummary.model_fields,
+            "archive": ArchiveSummary.model_fields,
+            "evaluate": Evaluation.model_fields,
+        }
         keys = printed.get(arguments[0], ())
         said = {"status": status, "error": what, "remedy": remedy}
         print(json.dumps(dict.fromkeys(keys) | said))

@@ -15,10 +15,11 @@ import av
 import cv2
 import numpy as np
 from av.container import OutputContainer
-from av.video.reformatter import ColorRange, Colorspace, Interpolation
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from colorize_core.errors import VerificationFailed
+from colorize_core.media.rgb import rgb_frames
 from flows.demo_scenes import (
     FRAMES,
     HEIGHT,
@@ -118,7 +119,7 @@ def measure(result: Path, truth: Path) -> float:
         VerificationFailed: they have not the same number of frames or the same size.
     """
     total_db, frames = 0.0, 0
-    for made, true in zip_longest(_decoded(result), _decoded(truth)):
+    for made, true in zip_longest(rgb_frames(os.fspath(result)), rgb_frames(os.fspath(truth))):
         if made is None or true is None or made.shape != true.shape:
             raise VerificationFailed(
                 f"{result.name} and {truth.name} differ in length or size at frame {frames}.",
@@ -144,33 +145,12 @@ def before_after_sheet(
     _write_picture(picture, np.concatenate([rows[0], gap, rows[1]]))
 
 
-# -- reading ---------------------------------------------------------------------------------
-
-
-def _decoded(path: Path) -> Iterator[U8]:
-    """The frames of a demo film in display order, uint8 ``[H, W, 3]`` R'G'B'."""
-    with av.open(os.fspath(path)) as container:
-        container.streams.video[0].thread_type = "AUTO"
-        for frame in container.decode(video=0):
-            shown = frame if frame.format.is_rgb else _to_rgb(frame)
-            yield np.asarray(shown.to_ndarray(format="rgb24"), np.uint8)
-
-
-def _to_rgb(frame: av.VideoFrame) -> av.VideoFrame:
-    return frame.reformat(
-        format="rgb24",
-        src_colorspace=Colorspace.ITU709,
-        src_color_range=ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BICUBIC
-        | Interpolation.ACCURATE_RND
-        | Interpolation.FULL_CHR_H_INT,
-    )
+# -- looking ---------------------------------------------------------------------------------
 
 
 def _row(film: Path, frames: Sequence[int]) -> U8:
     wanted = set(frames)
-    found = {i: _tile(rgb) for i, rgb in enumerate(_decoded(film)) if i in wanted}
+    found = {i: _tile(rgb) for i, rgb in enumerate(rgb_frames(os.fspath(film))) if i in wanted}
     if missing := wanted - found.keys():
         raise VerificationFailed(
             f"{film.name} has no frame {min(missing)}.", "Give a film that is whole."

@@ -30,6 +30,8 @@ _STAGES = {
     "claim": ("Waiting for another run", "s"),
     "workers": ("Waiting for workers of the cluster", "workers"),
     "films": ("Colorizing films", "films"),
+    "prepare": ("Turning clips grey", "clips"),
+    "score": ("Scoring frames", "frames"),
     "train": ("Training", "steps"),
     "make-references": ("Making references", "stills"),
     "colorize": ("Colorizing", "frames"),

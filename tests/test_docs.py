@@ -18,6 +18,7 @@ from colorize_core.archive import catalogue
 from colorize_core.archive.summary import ArchiveSummary
 from colorize_core.config import RunConfig
 from colorize_core.estimate import Estimate
+from colorize_core.evaluation.measure import Evaluation
 from colorize_core.shots.shot_list import COLUMNS
 from colorize_core.status import FilmStatusReport
 from colorize_core.summary import RunSummary
@@ -35,6 +36,7 @@ RINGS = ("colorize_core", "tasks", "flows", "deployments")
 JSON_KEYS = {
     "colorize": set(RunSummary.model_fields),
     "archive": set(ArchiveSummary.model_fields),
+    "evaluate": set(Evaluation.model_fields),
     "status": set(FilmStatusReport.model_fields),
     "sweep": set(FilmSweep.model_fields),
     "verify": {field.name for field in dataclasses.fields(Verification)} | {"ok"},

@@ -6,6 +6,7 @@
 | `film` | what it is called, `/` between folders: names its result; default: the source's name |
 | `prompt` | what it shows, for parts that make stills from words |
 | `references` | a folder of stills, or stills (IMAGE[@TIME]) with `;` between them; as `source` |
+| `shots` | a shot list (CSV) that takes the place of the film's; as `source` |
 | `preset` | its preset |
 | `priority` | a whole number; the highest is done first; default 0 |
 | `enabled` | `no`, `false` or `0`: it is left alone; default: yes |
@@ -29,7 +30,10 @@ from colorize_core.errors import InputError, ObjectMissing
 
 SUFFIXES = (".csv", ".parquet")
 MOST_BYTES = 256 * 2**20
-COLUMNS = ("source", "film", "prompt", "references", "preset", "priority", "enabled")
+COLUMNS = (
+    *("source", "film", "prompt", "references", "shots"),
+    *("preset", "priority", "enabled"),
+)
 _MOST_PRIORITY = 2**31
 _YES, _NO = {"", "1", "yes", "true", "y"}, {"0", "no", "false", "n"}
 
@@ -42,6 +46,7 @@ class Entry:
     film: str = ""
     prompt: str = ""
     references: str = ""
+    shots: str = ""
     preset: str = ""
     priority: int = 0
     enabled: bool = True
@@ -140,6 +145,7 @@ def _entry(row: Mapping[str, str]) -> Entry:
         known["film"],
         known["prompt"],
         known["references"],
+        known["shots"],
         known["preset"],
         priority,
         said not in _NO,

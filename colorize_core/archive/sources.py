@@ -95,6 +95,7 @@ def _at(entry: Entry, folder: str) -> Entry:
         entry,
         source=_absolute(entry.source, folder),
         references=";".join(each for each in stills if each),
+        shots=_absolute(entry.shots, folder),
     )
 
 
@@ -128,6 +129,7 @@ def _request(entry: Entry, name: str, request: ArchiveRequest) -> FilmRequest:
         work=storage.normalise(request.work),
         references=stills,
         references_dir=folder,
+        shots=storage.normalise(entry.shots) if entry.shots else None,
         config=load_config(entry.preset or request.preset, (*request.settings, *words)),
         accept_damage=request.accept_damage,
         accept_licence=request.accept_licence,

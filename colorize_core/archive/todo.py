@@ -108,7 +108,8 @@ def _state(request: FilmRequest) -> str:
             f"There is no film at {storage.redact(request.source)}.", "Check the path or URL."
         )
     stills = request.stills()
-    versions = [storage.fingerprint(parse_reference(each).uri) for each in stills]
+    others = [*(parse_reference(each).uri for each in stills), *filter(None, [request.shots])]
+    versions = [storage.fingerprint(each) for each in others]
     asked = request.model_dump(mode="json")
     return digest_of([asked, storage.fingerprint(request.source), stills, versions])
 

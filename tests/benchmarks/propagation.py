@@ -29,13 +29,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from colorize_core.engines.contract import F32
-from colorize_core.media.color import lab_to_srgb, rgb_from_ycbcr, srgb_to_lab
+from colorize_core.evaluation.prepare import grey_of
+from colorize_core.media.color import srgb_to_lab
 from colorize_core.media.probe import scan
+from colorize_core.media.rgb import master_frames
+from colorize_core.quality.cdc import cdc, histogram
 from tests.benchmarks.chained_flow import colorize_by_chained_flow
 
 U8 = NDArray[np.uint8]
 QUICK_FRAMES = 25
-CDC_STEPS = (1, 2, 4)
 HEADER = f"{'':16s}    psnr chained    grey      cdc  chained  seconds chained  speed"
 FORMATS = ("8.2f", "8.2f", "8.2f", "9.6f", "9.6f", "8.1f", "8.1f", "7.2f")
 
@@ -58,13 +60,6 @@ def lab_of(rgb: U8) -> F32:
     return srgb_to_lab(rgb.astype(np.float32) / np.float32(255))
 
 
-def grey_of(rgb: U8) -> U8:
-    """The 8-bit grey of a picture's L*, ``[H, W]``."""
-    lab = lab_of(rgb)
-    lab[..., 1:] = 0
-    return np.rint(np.clip(lab_to_srgb(lab)[..., 1], 0, 1) * 255).astype(np.uint8)
-
-
 def write_grey(path: Path, frames: Sequence[U8]) -> None:
     with av.open(str(path), "w", format="matroska") as container:
         stream = cast(VideoStream, container.add_stream("ffv1", rate=Fraction(24)))
@@ -77,51 +72,21 @@ def write_grey(path: Path, frames: Sequence[U8]) -> None:
 
 def read_rgb(path: Path) -> Iterator[F32]:
     """R'G'B' [0, 255] float32 ``[H, W, 3]`` of each frame of a master in 4:4:4."""
-    tags = scan(str(path)).info.tags
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0):
-            codes = [
-                np.frombuffer(bytes(plane), np.uint16).reshape(frame.height, -1)[:, : frame.width]
-                for plane in frame.planes
-            ]
-            yield rgb_from_ycbcr(np.dstack(codes), tags, 10) * np.float32(255)
+    return master_frames(str(path), scan(str(path)).info.tags)
 
 
 def psnr(found: F32, truth: U8) -> float:
     return 10 * np.log10(255**2 / np.square(found - truth.astype(np.float32)).mean())
 
 
-def histogram(rgb: F32) -> NDArray[np.float64]:
-    """``[3, 256]``, each channel's sum 1."""
-    levels = np.rint(rgb).astype(np.uint8).reshape(-1, 3)
-    counts = [np.bincount(levels[:, channel], minlength=256) for channel in range(3)]
-    return np.array(counts) / len(levels)
-
-
-def divergence(p: NDArray[np.float64], q: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Jensen–Shannon, natural log, over the last axis."""
-    middle = np.maximum((p + q) / 2, 1e-12)  # a bin that is empty in both counts for nothing
-    return (_x_log_y(p, p / middle) + _x_log_y(q, q / middle)).sum(axis=-1) / 2
-
-
-def _x_log_y(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x * np.log(np.where(x > 0, y, 1))
-
-
-def cdc(histograms: Sequence[NDArray[np.float64]]) -> float:
-    """Colour distribution consistency of a clip (TCVC), mean over its channels."""
-    stack = np.array(histograms)
-    return float(np.mean([divergence(stack[:-d], stack[d:]).mean() for d in CDC_STEPS]))
-
-
 def quality(path: Path, truth: Sequence[U8], shown: int) -> tuple[float, float]:
     """PSNR over all frames but `shown`, and CDC over all."""
     errors, histograms = [], []
     for i, (found, true) in enumerate(zip(read_rgb(path), truth, strict=True)):
-        histograms.append(histogram(found))
+        histograms.append(histogram(np.rint(found).astype(np.uint8)))
         if i != shown:
             errors.append(psnr(found, true))
-    return float(np.mean(errors)), cdc(histograms)
+    return float(np.mean(errors)), float(cdc(histograms).mean())
 
 
 def colorize(source: Path, still: Path, shown: int, out: Path) -> float:

@@ -24,8 +24,10 @@ from tests.deployments.conftest import change
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray")]
 
-OURS = {"colorize-archive/nightly", "colorize-film/on-demand", "retry-failed/hourly",
-        "sweep-storage/weekly"}  # fmt: skip
+OURS = {
+    *("colorize-archive/nightly", "colorize-film/on-demand", "evaluate/on-demand"),
+    *("retry-failed/hourly", "sweep-storage/weekly"),
+}
 
 
 def found(

@@ -21,6 +21,7 @@ def test_each_deployment_fits_its_flow(variables: dict[str, str]) -> None:
     found = by_name(FOLDER, variables)
     assert set(found) == {
         *("colorize-archive/nightly", "colorize-film/on-demand"),
+        "evaluate/on-demand",
         *("retry-failed/hourly", "sweep-storage/weekly"),
     }
     for each in found.values():

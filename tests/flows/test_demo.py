@@ -122,6 +122,9 @@ def _clip(path: Path, frames: list[np.ndarray], source: str, stored: str) -> Pat
             frames[0].shape[-2:] if source == "yuv444p" else frames[0].shape[:2]
         )
         stream.pix_fmt = stored
+        if source == "yuv444p":
+            tags = stream.codec_context
+            tags.colorspace, tags.color_range = 1, 1  # BT.709, limited
         for i, data in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(data, source)
             frame.pts, frame.time_base = i, Fraction(1, 24)

@@ -35,7 +35,8 @@ from tests.site.ray_nodes import Nodes, ray_nodes
 
 pytestmark = [pytest.mark.cluster, pytest.mark.xdist_group("ray"), pytest.mark.timeout(900)]
 
-ARCHIVE = f"s3://{BUCKET}"
+PLACE = f"{BUCKET}/site"
+ARCHIVE = f"s3://{PLACE}"
 SETTING = "anchor_interval=1"  # a segment for each frame, so that there is a middle
 ENOUGH = 6  # segments, so that both nodes have been at work
 
@@ -89,7 +90,7 @@ def test_a_night_with_a_lost_node(
     here = archive_request(tmp_path, "reel 1").model_copy(update={"settings": (SETTING,)})
     files = s3fs.S3FileSystem()
     for name in ("reels", "stills"):
-        files.put(f"{tmp_path / name}/", f"{BUCKET}/{name}/", recursive=True)
+        files.put(f"{tmp_path / name}/", f"{PLACE}/{name}/", recursive=True)
     _apply(server, tmp_path)
     work = f"{ARCHIVE}/work"
 
@@ -114,7 +115,7 @@ def test_a_night_with_a_lost_node(
     assert film.request is not None
     colorize_film(film.request, quiet)
     undisturbed = Path(here.output, "reel 1.mkv").read_bytes()
-    assert files.cat_file(f"{BUCKET}/out/reel 1.mkv") == undisturbed
+    assert files.cat_file(f"{PLACE}/out/reel 1.mkv") == undisturbed
 
 
 def _apply(server: str, folder: Path) -> None:
@@ -146,7 +147,7 @@ def _apply(server: str, folder: Path) -> None:
 
 def _segments(files: s3fs.S3FileSystem) -> int:
     files.invalidate_cache()
-    return len(files.glob(f"{BUCKET}/work/films/*/segments/*"))
+    return len(files.glob(f"{PLACE}/work/films/*/segments/*"))
 
 
 def _finished(prefect: SyncPrefectClient) -> list[FlowRun]:

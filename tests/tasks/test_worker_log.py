@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -109,8 +110,14 @@ logging.getLogger("colorize_core.parts").info("loaded a part")
 print([(line.level, line.text.rpartition(": ")[2].partition(" warnings.warn")[0])
        for line in log.take()])
 """
+    quieted = "TRANSFORMERS_VERBOSITY"  # a command line in this process sets it
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != quieted},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str(

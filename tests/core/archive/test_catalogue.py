@@ -21,8 +21,8 @@ def entries(folder: Path, data: bytes, name: str = "films.csv") -> list[Entry]:
 
 def test_every_column(tmp_path: Path) -> None:
     text = (
-        "source,film,prompt,references,preset,priority,enabled,our shelf\n"
-        'a.mkv,The Kid/reel 1,"A street, in spring",stills/a;b.png@f3,fast,7,no,B12\n'
+        "source,film,prompt,references,shots,preset,priority,enabled,our shelf\n"
+        'a.mkv,The Kid/reel 1,"A street, in spring",stills/a;b.png@f3,a.csv,fast,7,no,B12\n'
     )
     assert entries(tmp_path, text.encode()) == [
         Entry(
@@ -30,6 +30,7 @@ def test_every_column(tmp_path: Path) -> None:
             film="The Kid/reel 1",
             prompt="A street, in spring",
             references="stills/a;b.png@f3",
+            shots="a.csv",
             preset="fast",
             priority=7,
             enabled=False,

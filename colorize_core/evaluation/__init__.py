@@ -1,0 +1,1 @@
+"""How near results come to films whose true colours are known."""

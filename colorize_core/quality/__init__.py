@@ -1,0 +1,1 @@
+"""How good colours are: against the truth, and from themselves."""
