@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from colorize_core import storage
 from colorize_core.errors import InputError
-from colorize_core.manifest.read import latest
-from colorize_core.manifest.schema import FilmRow, SegmentRow
+from colorize_core.manifest.read import latest, latest_film
+from colorize_core.manifest.schema import SegmentRow
 from colorize_core.paths import FilmPaths
 from colorize_core.scope import Scope, failed_rows
 from colorize_core.status import find_films
@@ -37,7 +37,7 @@ def films_to_retry(where: str, scope: Scope) -> list[FilmPaths]:
 def _unfinished(paths: FilmPaths) -> tuple[bool, list[SegmentRow]]:
     """Whether the film is published, or was never run; and its segments that are not done, which
     are those that failed where it is published."""
-    film = next(iter(latest(paths, FilmRow).rows), None)
+    film = latest_film(paths)
     rows = latest(paths, SegmentRow).rows
     if film is None or film.status == "published":
         return True, failed_rows(rows)
@@ -46,4 +46,5 @@ def _unfinished(paths: FilmPaths) -> tuple[bool, list[SegmentRow]]:
 
 def failures_in_a_row(paths: FilmPaths) -> int:
     """How many runs over the film failed in a row (`FilmRow.failures_in_a_row`)."""
-    return next((row.failures_in_a_row for row in latest(paths, FilmRow).rows), 0)
+    film = latest_film(paths)
+    return film.failures_in_a_row if film else 0

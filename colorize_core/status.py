@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict
 from colorize_core import storage
 from colorize_core.errors import InputError
 from colorize_core.film import read_record
-from colorize_core.manifest.read import count_by, latest
-from colorize_core.manifest.schema import FAILED, FilmRow, SegmentRow, ShotRow
+from colorize_core.manifest.read import count_by, latest, latest_film
+from colorize_core.manifest.schema import FAILED, SegmentRow, ShotRow
 from colorize_core.paths import FilmPaths, film_id, film_ids
 from colorize_core.scope import failed_rows
 
@@ -59,7 +59,7 @@ def find_films(where: str, work: str) -> list[FilmPaths]:
 def film_status(paths: FilmPaths) -> FilmStatusReport:
     """What the newest manifest says of a film."""
     record = read_record(paths)
-    film = next(iter(latest(paths, FilmRow).rows), None)
+    film = latest_film(paths)
     _, segments = count_by(paths, SegmentRow, "status")
     shots = latest(paths, ShotRow).rows
     # A row for each of thousands of segments is made only where some failed.

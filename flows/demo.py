@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from colorize_core.errors import VerificationFailed
 from colorize_core.media.rgb import rgb_frames
+from colorize_core.quality.psnr import psnr
 from flows.demo_scenes import (
     FRAMES,
     HEIGHT,
@@ -33,7 +34,6 @@ from flows.demo_scenes import (
     sound,
 )
 
-PERFECT_DB = 100.0  # stands for the infinite PSNR of a frame without any error
 SHEET_FRAMES = tuple(
     start + scene.frames // 4 + scene.fades_in * scene.frames // 2
     for start, scene in zip(SHOT_STARTS, SCENES, strict=True)
@@ -125,8 +125,7 @@ def measure(result: Path, truth: Path) -> float:
                 f"{result.name} and {truth.name} differ in length or size at frame {frames}.",
                 "Compare a whole result with the truth of the same demo film.",
             )
-        error = float(np.mean((made.astype(np.float32) - true) ** 2, dtype=np.float64))
-        total_db += min(PERFECT_DB, 10 * float(np.log10(255**2 / error))) if error else PERFECT_DB
+        total_db += psnr(made, true)
         frames += 1
     return total_db / frames
 

@@ -11,9 +11,6 @@ from pydantic import BaseModel, ConfigDict
 
 from colorize_core.archive.rollup import ArchiveRow, ArchiveStatus, find_film, with_figures
 from colorize_core.errors import FilmClaimed, Unfinished
-from colorize_core.manifest.schema import FilmRow
-from colorize_core.paths import FilmPaths
-from colorize_core.status import film_status
 
 
 class FilmEnd(BaseModel):
@@ -38,10 +35,7 @@ def ended_row(row: ArchiveRow, end: FilmEnd, work: str, known: Iterable[str]) ->
     """
     film = end.film or row.film or find_film(work, row.source, known)
     if film is not None:
-        paths = FilmPaths(work, film)
-        newest = max(paths.manifest_versions(FilmRow.table), default=0)
-        if newest:
-            row = with_figures(row.changed(film=film), newest, film_status(paths))
+        row = with_figures(row, work, film)
     return row.changed(
         status=_status(end),
         version=importlib.metadata.version("kinecolor"),

@@ -7,22 +7,20 @@ is newer than its row is read anew, so that runs without the archive are seen, t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from colorize_core.manifest.commit import commit
-from colorize_core.manifest.read import latest
+from colorize_core.manifest.commit import CommitClock, Table
+from colorize_core.manifest.read import latest, latest_film
 from colorize_core.manifest.schema import FilmRow, Row
 from colorize_core.paths import ArchivePaths, FilmPaths, film_ids
 from colorize_core.status import FilmStatusReport, film_status, find_films
 
 AT_ONCE = 16  # films that a store is asked about at a time
 MOST_FAILURES = 10  # of a film, in its row: its manifest has them all
-MIN_INTERVAL_S = 3.0  # between two commits
 
 ArchiveStatus = Literal[
     "waiting", "running", "published", "unfinished", "stopped", "failed", "refused", "disabled"
@@ -99,34 +97,25 @@ class RollUp:
     """
 
     def __init__(self, paths: ArchivePaths) -> None:
-        self._paths = paths
         self._lock = threading.Lock()
-        found = latest(paths, ArchiveRow)
-        self._version = found.version
-        self._rows = {row.identity: row for row in found.rows}
-        self._began = self._committed = time.monotonic()
-        self._is_changed = False
+        self._table = Table(paths, ArchiveRow)
+        self._clock = CommitClock()
 
     def row(self, name: str, source: str) -> ArchiveRow | None:
         """The row of a film, as its archive calls it."""
         with self._lock:
-            return self._rows.get((name, source))
+            return self._table.rows.get((name, source))
 
     def rows(self) -> list[ArchiveRow]:
         """All rows, sorted."""
         with self._lock:
-            return [self._rows[each] for each in sorted(self._rows)]
+            return self._table.sorted()
 
     def update(self, rows: Iterable[ArchiveRow]) -> None:
-        """Take these rows; commit if the last commit is long enough ago: the longer a run lasts,
-        the longer, so that a night leaves some hundred versions."""
+        """Take these rows; commit if a commit is due."""
         with self._lock:
-            for row in rows:
-                if self._rows.get(row.identity) != row:
-                    self._rows[row.identity] = row
-                    self._is_changed = True
-            now = time.monotonic()
-            if now - self._committed >= max(MIN_INTERVAL_S, (now - self._began) / 100):
+            self._table.update(rows)
+            if self._clock.is_due:
                 self._commit()
 
     def flush(self) -> None:
@@ -135,11 +124,8 @@ class RollUp:
             self._commit()
 
     def _commit(self) -> None:
-        if self._is_changed:
-            rows = list(self._rows.values())
-            self._version = commit(self._paths, ArchiveRow, rows, self._version)
-            self._is_changed = False
-        self._committed = time.monotonic()
+        with self._clock.committing():
+            self._table.commit()
 
 
 def up_to_date(work: str, rows: Iterable[ArchiveRow]) -> list[ArchiveRow]:
@@ -151,16 +137,27 @@ def up_to_date(work: str, rows: Iterable[ArchiveRow]) -> list[ArchiveRow]:
 def _up_to_date(work: str, row: ArchiveRow) -> ArchiveRow:
     if row.film is None:
         return row
-    paths = FilmPaths(work, row.film)
-    newest = max(paths.manifest_versions(FilmRow.table), default=0)
+    newest = _newest(work, row.film)
     # Of a film that is being done only the segments' table grows.
     if newest == row.manifest_version and row.status != "running":
         return row
-    return with_figures(row, newest, film_status(paths))
+    return _read_anew(row, newest, FilmPaths(work, row.film))
 
 
-def with_figures(row: ArchiveRow, manifest_version: int, report: FilmStatusReport) -> ArchiveRow:
-    """The row with what the film's own tables say."""
+def with_figures(row: ArchiveRow, work: str, film: str) -> ArchiveRow:
+    """The row with what the tables of the film with this id say, where it has any."""
+    newest = _newest(work, film)
+    if not newest:
+        return row
+    return _read_anew(row.changed(film=film), newest, FilmPaths(work, film))
+
+
+def _newest(work: str, film: str) -> int:
+    return max(FilmPaths(work, film).manifest_versions(FilmRow.table), default=0)
+
+
+def _read_anew(row: ArchiveRow, manifest_version: int, paths: FilmPaths) -> ArchiveRow:
+    report = film_status(paths)
     more = len(report.failures) - MOST_FAILURES
     last = (f"and {more} more",) if more > 0 else ()
     counts = dict.fromkeys(("pending", "running", "done", "failed", "quarantined"), 0)
@@ -180,7 +177,7 @@ def find_film(work: str, source: str, known: Iterable[str]) -> str | None:
     """The id of the film whose last run had this source (without secrets), among those of the work
     root that are not `known`."""
     for film in sorted(set(film_ids(work)) - set(known)):
-        row = next(iter(latest(FilmPaths(work, film), FilmRow).rows), None)
+        row = latest_film(FilmPaths(work, film))
         if row is not None and row.source == source:
             return film
     return None

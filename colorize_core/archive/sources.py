@@ -13,6 +13,7 @@ from colorize_core import storage
 from colorize_core.archive import catalogue
 from colorize_core.archive.catalogue import Entry, read_catalogue
 from colorize_core.archive.request import ArchiveRequest
+from colorize_core.archive.rollup import AT_ONCE
 from colorize_core.config import load_config
 from colorize_core.errors import InputError, KinecolorError
 from colorize_core.references.stills import is_picture
@@ -22,7 +23,6 @@ FILM_SUFFIXES = (
     *(".3gp", ".avi", ".dv", ".f4v", ".flv", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov", ".mp4"),
     *(".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 )
-AT_ONCE = 16  # films that a store is asked about at a time
 _GLOB = re.compile(r"[*?\[]")
 _NO_NAME = re.compile(r"[\x00-\x1f\x7f\\]|://|(^|/)\.{0,2}(/|$)")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +14,10 @@ from colorize_core import storage
 from colorize_core.archive.sources import FILM_SUFFIXES
 from colorize_core.errors import InputError, SourceUnreadable
 from colorize_core.media.rgb import rgb_frames
+from colorize_core.references.stills import FORMATS, natural_order
+from colorize_core.references.stills import PICTURE_SUFFIXES as STILL_SUFFIXES
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (*STILL_SUFFIXES, ".bmp")
 _FRAME_FOLDERS = ("frames", "rgb", "images")  # of a clip that has other pictures, too
 _DAVIS = "JPEGImages/"
 _DAVIS_LISTS = ("ImageSets/2017/val.txt", "ImageSets/2016/val.txt")
@@ -99,16 +100,14 @@ def _folders(names: Sequence[str]) -> _Clips:
         if name.lower().endswith(PICTURE_SUFFIXES) and "/" in name:
             folders.setdefault(name.rpartition("/")[0], []).append(name)
     marked = {
-        folder.rpartition("/")[0] for folder in folders if folder.endswith(_FRAME_FOLDERS)
+        folder.rpartition("/")[0] for folder in folders if storage.name_of(folder) in _FRAME_FOLDERS
     } - {""}
     clips: _Clips = {}
     for folder, frames in folders.items():
         clip = folder.rpartition("/")[0]
-        if clip in marked:
-            if folder.endswith(_FRAME_FOLDERS):
-                clips[clip] = (sorted(frames, key=_natural), False)
-        else:
-            clips[folder] = (sorted(frames, key=_natural), False)
+        if clip in marked and storage.name_of(folder) not in _FRAME_FOLDERS:
+            continue
+        clips[clip if clip in marked else folder] = (sorted(frames, key=natural_order), False)
     return clips
 
 
@@ -117,13 +116,9 @@ def _films(names: Sequence[str]) -> _Clips:
     return {name.rpartition(".")[0]: ([name], True) for name in films}
 
 
-def _natural(name: str) -> list[str | tuple[int, str]]:
-    return [each.zfill(12) for each in re.split(r"(\d+)", name)]
-
-
 def _picture(uri: str) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(storage.read(uri))) as picture:
+        with Image.open(io.BytesIO(storage.read(uri)), formats=(*FORMATS, "BMP")) as picture:
             return np.asarray(picture.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise SourceUnreadable(

@@ -24,7 +24,7 @@ from colorize_core.evaluation.prepare import PreparedClip, output_folder
 from colorize_core.evaluation.request import PROTOCOLS, EvaluationRequest
 from colorize_core.evaluation.score import Features, Scores, score
 from colorize_core.film import read_record
-from colorize_core.manifest.read import latest
+from colorize_core.manifest.read import latest, latest_film
 from colorize_core.manifest.schema import FilmRow
 from colorize_core.media.color import resolve_tags
 from colorize_core.paths import ArchivePaths, FilmPaths
@@ -158,7 +158,7 @@ def _result(
         why = (row.error or f"It is {row.status}.") if row else "It was not colorized."
         return blank.model_copy(update={"error": why}), None
     paths = FilmPaths(str(folder / "work"), row.film)
-    film = next(iter(latest(paths, FilmRow).rows), None)
+    film = latest_film(paths)
     given = record.given if request.protocol == "held-out" else ()
     state = digest_of(
         [SCORE_VERSION, record.state, storage.fingerprint(row.output), given, measures.missing]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jinja2
-
 from colorize_core.evaluation.measure import Evaluation, Overall
+from colorize_core.report.build import templates_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,7 @@ _PLOT_DB = (15.0, 45.0)  # of all plots, so that they can be compared
 
 def build_page(evaluation: Evaluation) -> bytes:
     """UTF-8 HTML that needs no other file, network or script. The same values, the same bytes."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("colorize_core.evaluation", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates_of("colorize_core.evaluation")
     environment.filters.update(figure=_figure, points=_points)
     page = environment.get_template("page.html.j2")
     size = {"width": _PLOT_WIDTH, "height": _PLOT_HEIGHT, "low": _PLOT_DB[0], "high": _PLOT_DB[1]}

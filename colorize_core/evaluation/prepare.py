@@ -24,7 +24,7 @@ from colorize_core.config import digest_of
 from colorize_core.errors import InputError
 from colorize_core.evaluation.dataset import Clip, find_clips
 from colorize_core.evaluation.request import EvaluationRequest
-from colorize_core.media.color import lab_to_srgb, srgb_to_lab
+from colorize_core.media.color import lab_of_pixels, lab_to_srgb
 from colorize_core.references.stills import list_references
 from colorize_core.work import Progress
 
@@ -55,7 +55,7 @@ class PreparedClip:
 
 def grey_of(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The 8-bit grey of a picture's L* (paper, section 3.4): ``[H, W]``."""
-    lab = srgb_to_lab(rgb.astype(np.float32) / np.float32(255))
+    lab = lab_of_pixels(rgb)
     lab[..., 1:] = 0
     return np.rint(np.clip(lab_to_srgb(lab)[..., 1], 0, 1) * 255).astype(np.uint8)
 

@@ -8,20 +8,20 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import structural_similarity
 
 from colorize_core.engines.contract import F32
 from colorize_core.errors import FramesLost
 from colorize_core.evaluation.dataset import Clip
 from colorize_core.evaluation.perceptual import Perceptual
-from colorize_core.media.color import srgb_to_lab
+from colorize_core.media.color import lab_of_pixels
 from colorize_core.media.rgb import master_frames
 from colorize_core.media.source import ColourTags
 from colorize_core.quality.cdc import LEAST_FRAMES, cdc, histogram
 from colorize_core.quality.colorfulness import colorfulness
+from colorize_core.quality.psnr import psnr
 from colorize_core.quality.warp_error import warp_error
 
-PERFECT_DB = 100.0  # stands for the infinite PSNR of a frame without any error
 _FEATURES_AT_ONCE = 16
 
 U8 = NDArray[np.uint8]
@@ -104,15 +104,13 @@ def _add(
     counts: bool,
     measures: Perceptual,
 ) -> None:
-    truth = true.astype(np.float32)
-    with np.errstate(divide="ignore"):
-        db = float(peak_signal_noise_ratio(truth, made, data_range=255))
-    sums.psnr.append(min(db, PERFECT_DB))
+    sums.psnr.append(psnr(made, true))
     sums.histograms.append(histogram(eight))
     sums.colour.append(colorfulness(eight))
     sums.absolute.append(colorfulness(eight, absolute=True))
     sums.true_colour.append(colorfulness(true))
     if counts:
+        truth = true.astype(np.float32)
         ssim = structural_similarity(truth, made, data_range=255, channel_axis=2)
         sums.ssim.append(float(np.asarray(ssim)))
         if measures.distance is not None:
@@ -170,7 +168,7 @@ def _mean(values: list[float]) -> float | None:
 
 
 def _chroma(rgb: U8) -> F32:
-    return srgb_to_lab(rgb.astype(np.float32) / np.float32(255))[..., 1:]
+    return lab_of_pixels(rgb)[..., 1:]
 
 
 def _grey(rgb: U8) -> U8:

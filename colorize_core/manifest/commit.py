@@ -11,7 +11,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 
 from colorize_core import storage
 from colorize_core.errors import CommitLost
-from colorize_core.manifest.read import Snapshot, latest, read_metadata
+from colorize_core.manifest.read import latest, read_metadata
 from colorize_core.manifest.schema import FilmRow, Row, SegmentRow, ShotRow, arrow_schema
 from colorize_core.manifest.seal import OPEN_SEAL, SEAL_KEY, seal
 from colorize_core.paths import FilmPaths, Tables
@@ -74,10 +75,7 @@ def commit(paths: Tables, row: type[R], rows: Sequence[R], after_version: int) -
 class Ledger:
     """The film's tables in one run: kept in memory, committed now and then. Thread-safe.
 
-    A commit happens at most every `min_interval_s` seconds, and less often the longer the run
-    lasts (every hundredth of its time), so that the history stays small: some hundreds of versions
-    for a night. It writes whole tables, so a long film's takes longer: commits never take more than
-    a twentieth of the time. `flush` commits at once what has changed.
+    A commit happens now and then (`CommitClock`); `flush` commits at once what has changed.
 
     Every method that may commit raises CommitLost where another run has taken the film over, and
     StorageUnavailable or StorageError.
@@ -85,14 +83,12 @@ class Ledger:
 
     def __init__(self, paths: FilmPaths, min_interval_s: float = 3.0) -> None:
         self._paths = paths
-        self._min_interval_s = min_interval_s
         self._lock = threading.RLock()
         # in this order, so that a film is never published before its segments are on record
-        self._tables: dict[type[Row], _Table[Any]] = {
-            row: _Table(latest(paths, row)) for row in (SegmentRow, ShotRow, FilmRow)
+        self._tables: dict[type[Row], Table[Any]] = {
+            row: Table(paths, row) for row in (SegmentRow, ShotRow, FilmRow)
         }
-        self._started = self._committed = time.monotonic()
-        self._last_took_s = 0.0
+        self._clock = CommitClock(min_interval_s)
         self._listener: Listener = lambda before, row: None
 
     def listen(self, listener: Listener) -> None:
@@ -153,24 +149,14 @@ class Ledger:
     def commit_if_due(self) -> None:
         """Commits what has changed, if the last commit is long enough ago."""
         with self._lock:
-            now = time.monotonic()
-            interval_s = max(
-                self._min_interval_s, (now - self._started) / 100, 20 * self._last_took_s
-            )
-            if now - self._committed >= interval_s:
+            if self._clock.is_due:
                 self.flush()
 
     def flush(self) -> None:
         """Commits what has changed, now."""
-        with self._lock:
-            began = time.monotonic()
-            for row, table in self._tables.items():
-                if table.changed:
-                    rows = list(table.rows.values())
-                    table.version = commit(self._paths, row, rows, table.version)
-                    table.changed = False
-            self._committed = time.monotonic()
-            self._last_took_s = self._committed - began
+        with self._lock, self._clock.committing():
+            for table in self._tables.values():
+                table.commit()
 
     def _update(self, row: type[R], rows: Iterable[R]) -> None:
         with self._lock:
@@ -181,21 +167,30 @@ class Ledger:
 
     def _sorted(self, row: type[R]) -> list[R]:
         with self._lock:
-            return sorted(self._tables[row].rows.values(), key=lambda each: each.identity)
+            return self._tables[row].sorted()
 
 
-class _Table(Generic[R]):
-    """One table in memory, the version that it was committed as, and whether it changed since."""
+class Table(Generic[R]):
+    """One table in memory, and whether it changed since it was committed. Not thread-safe.
 
-    def __init__(self, found: Snapshot[R]) -> None:
-        self.version = found.version
+    `damaged`, `missing`: versions that were passed over when it was read (`read.Snapshot`).
+    """
+
+    def __init__(self, paths: Tables, row: type[R]) -> None:
+        found = latest(paths, row)
+        self._paths, self._row = paths, row
+        self._version = found.version
+        self._changed = False
         self.damaged, self.missing = found.damaged, found.missing
         self.rows = {row.identity: row for row in found.rows}
-        self.changed = False
+
+    def sorted(self) -> list[R]:
+        """The rows in the order of the table's key."""
+        return sorted(self.rows.values(), key=lambda each: each.identity)
 
     def replace(self, rows: Iterable[R]) -> None:
         self.rows = {row.identity: row for row in rows}
-        self.changed = True
+        self._changed = True
 
     def update(self, rows: Iterable[R]) -> list[tuple[R | None, R]]:
         """Returns what has changed: each row as it was, and as it is."""
@@ -204,6 +199,43 @@ class _Table(Generic[R]):
             before = self.rows.get(row.identity)
             if before != row:
                 self.rows[row.identity] = row
-                self.changed = True
+                self._changed = True
                 changed.append((before, row))
         return changed
+
+    def commit(self) -> None:
+        """Commit what has changed.
+
+        Raises:
+            CommitLost, ObjectDamaged, StorageUnavailable, StorageError: as `commit`.
+        """
+        if self._changed:
+            rows = list(self.rows.values())
+            self._version = commit(self._paths, self._row, rows, self._version)
+            self._changed = False
+
+
+class CommitClock:
+    """When the next commit is due: at most every `min_interval_s` seconds, and less often the
+    longer a run lasts (every hundredth of its time), so that the history stays small: some hundreds
+    of versions for a night. A commit writes whole tables, so a long film's takes longer: commits
+    never take more than a twentieth of the time."""
+
+    def __init__(self, min_interval_s: float = 3.0) -> None:
+        self._min_interval_s = min_interval_s
+        self._started = self._committed = time.monotonic()
+        self._last_took_s = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        interval_s = max(self._min_interval_s, (now - self._started) / 100, 20 * self._last_took_s)
+        return now - self._committed >= interval_s
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """A commit is made in this block."""
+        began = time.monotonic()
+        yield
+        self._committed = time.monotonic()
+        self._last_took_s = self._committed - began

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from colorize_core import storage
 from colorize_core.errors import ManifestUnreadable, ObjectDamaged
-from colorize_core.manifest.schema import SCHEMA_VERSION, SCHEMA_VERSION_KEY, Row
+from colorize_core.manifest.schema import SCHEMA_VERSION, SCHEMA_VERSION_KEY, FilmRow, Row
 from colorize_core.manifest.seal import is_sealed, is_whole
 from colorize_core.paths import Tables
 
@@ -63,6 +63,15 @@ def latest(paths: Tables, row: type[R]) -> Snapshot[R]:
         else:
             return Snapshot(newest, rows, tuple(damaged), missing)
     return Snapshot(newest, (), tuple(damaged), missing)
+
+
+def latest_film(paths: Tables) -> FilmRow | None:
+    """The row of a film's newest readable version; None before its first run.
+
+    Raises:
+        ManifestUnreadable, StorageUnavailable, StorageError: as `latest`.
+    """
+    return next(iter(latest(paths, FilmRow).rows), None)
 
 
 def read_version(paths: Tables, row: type[R], version: int) -> tuple[R, ...]:

@@ -158,6 +158,11 @@ def srgb_to_lab(rgb: F32) -> F32:
     return np.asarray(cv2.cvtColor(light, cv2.COLOR_LRGB2LAB), np.float32)
 
 
+def lab_of_pixels(rgb: NDArray[np.uint8]) -> F32:
+    """L*, a*, b* (D65) of 8-bit sRGB ``[H, W, 3]``."""
+    return srgb_to_lab(rgb.astype(np.float32) / np.float32(255))
+
+
 def lab_to_srgb(lab: F32) -> F32:
     """sRGB, clipped to [0, 1], of L*, a*, b* (D65): float32 ``[H, W, 3]`` both."""
     return _curve(np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2LRGB), np.float32))

@@ -19,10 +19,10 @@ from PIL.PngImagePlugin import PngInfo
 from colorize_core import storage
 from colorize_core.engines.contract import F32, ColourStill
 from colorize_core.errors import ObjectMissing, ReferenceUnusable
-from colorize_core.media.color import lab_to_srgb, srgb_to_lab
+from colorize_core.media.color import lab_of_pixels, lab_to_srgb
 from colorize_core.timebase import is_moment
 
-_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")  # no format that runs another program (EPS)
+FORMATS = ("PNG", "JPEG", "TIFF", "WEBP")  # no format that runs another program (EPS)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 _LONGEST_SIDE = 2048  # larger stills are reduced: no part works at more
 _COLOURFUL = 4.0  # a*b* distance from grey that JPEG alone does not make of a grey picture
@@ -86,7 +86,9 @@ def list_references(folder: str) -> list[ReferenceSpec]:
             f"There is no picture in the folder {storage.redact(folder)}.",
             f"Put colour stills there ({', '.join(PICTURE_SUFFIXES)}).",
         )
-    return [parse_reference(storage.join(folder, name)) for name in sorted(names, key=_natural)]
+    return [
+        parse_reference(storage.join(folder, name)) for name in sorted(names, key=natural_order)
+    ]
 
 
 def load_still(uri: str) -> ColourStill:
@@ -107,7 +109,7 @@ def load_still(uri: str) -> ColourStill:
         with storage.open_read(uri) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is odd and can be read all the same
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            rgb = _decode(Image.open(file, formats=_FORMATS))
+            rgb = _decode(Image.open(file, formats=FORMATS))
     except ObjectMissing as error:
         raise ReferenceUnusable(
             f"There is no colour still at {shown}.", "Check the path or URL."
@@ -136,7 +138,7 @@ def load_still(uri: str) -> ColourStill:
 def still_of(rgb: NDArray[np.uint8]) -> ColourStill:
     """The still of sRGB pixels, uint8 ``[H, W, 3]``, named by them."""
     digest = hashlib.sha256(f"{rgb.shape[1]}x{rgb.shape[0]}".encode() + rgb.tobytes()).hexdigest()
-    return ColourStill(digest, srgb_to_lab(rgb.astype(np.float32) / np.float32(255)))
+    return ColourStill(digest, lab_of_pixels(rgb))
 
 
 def has_colour(lab: F32) -> bool:
@@ -248,6 +250,7 @@ def _profile(data: bytes) -> ImageCms.ImageCmsProfile:
         raise ImageCms.PyCMSError("not a profile") from error
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """A key that sorts names with numbers in them as people count."""
     parts = re.split(r"(\d+)", name.lower())
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

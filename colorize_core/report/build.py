@@ -85,14 +85,19 @@ def _totals(shots: Sequence[ShotSummary]) -> _Totals:
     )
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("colorize_core.report", ""),
+def templates_of(package: str) -> jinja2.Environment:
+    """The templates that lie in a package. What they are given is escaped, and must be there."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader(package, ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def _environment() -> jinja2.Environment:
+    environment = templates_of("colorize_core.report")
     environment.filters.update(
         timecode=format_timecode, data_uri=_data_uri, rate=_rate, span_s=_span_s
     )

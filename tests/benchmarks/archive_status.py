@@ -72,7 +72,7 @@ def _make(work: Path, films: int, segments: int) -> None:
         name = f"reel {number:04d}"
         row = ArchiveRow(name=name, source=f"s3://reels/{name}.mkv", film=paths.film, state="x")
         if number == 0:
-            first = with_figures(row, 1, film_status(paths))
+            first = with_figures(row, str(work), paths.film)
         rollup.update([first.changed(**row.model_dump(include={"name", "source", "film"}))])
     rollup.flush()
 

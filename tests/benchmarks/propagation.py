@@ -30,10 +30,11 @@ from PIL import Image
 
 from colorize_core.engines.contract import F32
 from colorize_core.evaluation.prepare import grey_of
-from colorize_core.media.color import srgb_to_lab
+from colorize_core.media.color import lab_of_pixels
 from colorize_core.media.probe import scan
 from colorize_core.media.rgb import master_frames
 from colorize_core.quality.cdc import cdc, histogram
+from colorize_core.quality.psnr import psnr
 from tests.benchmarks.chained_flow import colorize_by_chained_flow
 
 U8 = NDArray[np.uint8]
@@ -56,10 +57,6 @@ class Figures:
     speed: float
 
 
-def lab_of(rgb: U8) -> F32:
-    return srgb_to_lab(rgb.astype(np.float32) / np.float32(255))
-
-
 def write_grey(path: Path, frames: Sequence[U8]) -> None:
     with av.open(str(path), "w", format="matroska") as container:
         stream = cast(VideoStream, container.add_stream("ffv1", rate=Fraction(24)))
@@ -73,10 +70,6 @@ def write_grey(path: Path, frames: Sequence[U8]) -> None:
 def read_rgb(path: Path) -> Iterator[F32]:
     """R'G'B' [0, 255] float32 ``[H, W, 3]`` of each frame of a master in 4:4:4."""
     return master_frames(str(path), scan(str(path)).info.tags)
-
-
-def psnr(found: F32, truth: U8) -> float:
-    return 10 * np.log10(255**2 / np.square(found - truth.astype(np.float32)).mean())
 
 
 def quality(path: Path, truth: Sequence[U8], shown: int) -> tuple[float, float]:
@@ -114,7 +107,7 @@ def measure(sequence: Path, quick: bool) -> Figures:
         write_grey(source, greys)
         Image.fromarray(truth[shown]).save(still)
         theirs_s = colorize_by_chained_flow(
-            source, lab_of(truth[shown]), shown, folder / "chained.mkv"
+            source, lab_of_pixels(truth[shown]), shown, folder / "chained.mkv"
         )
         ours_s = colorize(source, still, shown, folder / "out.mkv")
         ours = quality(folder / "out.mkv", truth, shown)

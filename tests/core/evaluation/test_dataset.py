@@ -41,6 +41,21 @@ def test_a_clip_with_other_pictures_beside_its_frames(tmp_path: Path) -> None:
     assert {name: len(frames) for name, frames in found(tmp_path).items()} == {"a": 1, "b": 1}
 
 
+def test_a_folder_that_is_only_called_alike_is_a_clip_of_its_own(tmp_path: Path) -> None:
+    for name in ("a/keyframes/0.png", "a/x/0.png"):
+        picture(tmp_path / name)
+    assert list(found(tmp_path)) == ["a/keyframes", "a/x"]
+
+
+def test_no_other_program_is_asked_for_a_picture(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "a" / "0.png").write_bytes(eps)
+    (clip,) = find_clips(str(tmp_path))
+    with pytest.raises(SourceUnreadable, match="is no picture"):
+        list(clip.read())
+
+
 def test_davis_takes_its_validation_clips_at_480p(tmp_path: Path) -> None:
     for clip in ("bear", "goat"):
         for folder in ("JPEGImages/480p", "JPEGImages/1080p", "Annotations/480p"):

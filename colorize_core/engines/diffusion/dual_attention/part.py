@@ -51,7 +51,7 @@ from colorize_core.engines.diffusion.pictures import (
 )
 from colorize_core.engines.diffusion.settings import DualAttentionSettings
 from colorize_core.engines.exemplar.raster import resized, size_of
-from colorize_core.media.color import srgb_to_lab
+from colorize_core.media.color import lab_of_pixels
 from colorize_core.references.likeness import same_scene, scene_keypoints, structure
 from colorize_core.timebase import FrameSpan
 
@@ -263,7 +263,7 @@ def _from_bytes(picture: Bytes) -> Tensor:
 
 
 def _ab(picture: Bytes) -> F32:
-    lab = srgb_to_lab(picture.astype(np.float32) / np.float32(255))
+    lab = lab_of_pixels(picture)
     return np.ascontiguousarray(lab[..., 1:])
 
 
