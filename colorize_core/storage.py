@@ -26,11 +26,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from colorize_core import storage_listing, storage_local, storage_remote
+from colorize_core import storage_local, storage_remote
 from colorize_core.errors import ObjectMissing, UnsafeStore
 from colorize_core.redact import redact
 from colorize_core.storage_failures import is_missing, tried
-from colorize_core.storage_listing import Listed
+from colorize_core.storage_listing import (
+    Listed,
+    find,
+    list_folders,
+    list_names,
+    list_objects,
+)
 from colorize_core.storage_local import TEMPORARY
 from colorize_core.storage_reader import BLOCK_BYTES, BlockReader
 from colorize_core.storage_remote import HalfStored, open_store
@@ -174,66 +180,6 @@ def fingerprint(uri: str) -> str:
         return storage_remote.fingerprint(uri)
 
     return tried("look at", uri, ask)
-
-
-def list_names(uri: str) -> list[str]:
-    """Names of the objects directly in the folder `uri`, sorted. Empty where there is no folder."""
-    return _list(uri, folders=False)
-
-
-def list_folders(uri: str) -> list[str]:
-    """Names of the folders directly in the folder `uri`, sorted."""
-    return _list(uri, folders=True)
-
-
-def list_objects(uri: str) -> list[Listed]:
-    """Every object in the folder `uri` and below, sorted by name, with size and time; what killed
-    writers left unfinished, too. Empty where there is no folder.
-
-    Raises:
-        StorageUnavailable, StorageError: also where the store does not say when an object was
-            written.
-    """
-    path = local_path(uri)
-
-    def ask() -> list[Listed]:
-        return storage_listing.on_disk(path) if path is not None else storage_listing.in_store(uri)
-
-    return sorted(tried("list", uri, ask), key=lambda each: each.name)
-
-
-def _list(uri: str, *, folders: bool) -> list[str]:
-    path = local_path(uri)
-    kind = "directory" if folders else "file"
-
-    def ask() -> list[str]:
-        try:
-            if path is not None:
-                found = [each.name for each in path.iterdir() if each.is_dir() == folders]
-            else:
-                fs, name = open_store(uri)
-                found = [
-                    each["name"].rstrip("/").rpartition("/")[2]
-                    for each in fs.ls(name, detail=True)
-                    # some stores list an empty object for the folder itself
-                    if each["type"] == kind and each["name"].strip("/") != name.strip("/")
-                ]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(each for each in found if not each.startswith(TEMPORARY))
-
-    return tried("list", uri, ask)
-
-
-def find(pattern: str) -> list[str]:
-    """The URIs of all objects in a folder and the folders in it, or of those that fit a glob
-    (``*``, ``?``, ``[…]``, and ``**`` for any folders), sorted. Empty where there is none."""
-    path = local_path(pattern)
-
-    def ask() -> list[str]:
-        return storage_local.find(path) if path is not None else storage_remote.find(pattern)
-
-    return [each for each in tried("list", pattern, ask) if TEMPORARY not in each]
 
 
 # -- writing ---------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import glob
 import os
 import shutil
 import uuid
@@ -14,17 +13,6 @@ from pathlib import Path
 from colorize_core.errors import UnsafeStore
 
 TEMPORARY = ".kinecolor-"  # how temporary names begin
-
-
-def find(pattern: Path) -> list[str]:
-    """The paths of all files below a folder, or of those that fit a glob, sorted. Links to folders
-    are not followed."""
-    if glob.has_magic(str(pattern)) and not pattern.is_dir():
-        # Path.glob takes no absolute pattern.
-        found = (Path(each) for each in glob.iglob(str(pattern), recursive=True))  # noqa: PTH207
-        return sorted(str(each) for each in found if each.is_file())
-    walked = (Path(folder, each) for folder, _, names in os.walk(pattern) for each in names)
-    return sorted(str(each) for each in walked if each.is_file())
 
 
 def create(path: Path, data: bytes) -> bool:

@@ -21,7 +21,6 @@ from colorize_core.uris import protocols, scheme
 PART_BYTES = 16 * 2**20
 MOST_PARTS = 10_000
 
-GLOB = "*?["
 _S3 = {"s3", "s3a"}
 # Their PUT shows an object whole or not at all. Any other protocol is for reading.
 _OBJECT_STORES = _S3 | {"gs", "gcs", "az", "abfs", "abfss", "memory"}
@@ -88,20 +87,6 @@ def fingerprint(uri: str) -> str:
     fs, name = open_store(uri)
     found = {key.lower(): value for key, value in fs.info(name).items()}
     return " ".join(f"{key}={found[key]}" for key in _VERSION if key in found)
-
-
-def find(pattern: str) -> list[str]:
-    """The URIs of all objects below a folder, or of those that fit a glob, sorted."""
-    fs, name = open_store(pattern)
-    is_glob = any(each in name for each in GLOB)
-    found = fs.glob(name, detail=True) if is_glob else fs.find(name, detail=True)
-    protocol = pattern.partition("://")[0]
-    return sorted(
-        each if "://" in each else f"{protocol}://{each.lstrip('/')}"
-        for each, info in found.items()
-        # some stores list an empty object for a folder itself
-        if info["type"] == "file" and not each.endswith("/")
-    )
 
 
 class HalfStored(ConnectionError):
