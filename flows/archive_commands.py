@@ -6,17 +6,16 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.archive.request import ArchiveRequest
 from colorize_core.errors import Unfinished
-from flows.signals import INTERRUPTED, Stopped
-from flows.terminal import Terminal, json_only
+from flows.terminal import Terminal, json_only, plain_table
+from flows.through_prefect import through_prefect
 
 if TYPE_CHECKING:
     from colorize_core.archive.summary import ArchiveFilmSummary, ArchiveSummary
@@ -46,10 +45,10 @@ def archive(
     if dry_run:
         _say_todo(_todo(request), as_json=as_json)
         return
-    from colorize_core.archive.sources import archive_films
+    from colorize_core.archive.sources import entries_of
     from colorize_core.archive.summary import ArchiveSummary
 
-    archive_films(request)  # before anything is started, so that a typo costs no waiting
+    entries_of(request)  # before anything is started, so that a typo costs no waiting
     with json_only() if as_json else nullcontext() as write:
         try:
             summary = _run(request, where, films_at_once, most_films, hours, debug=debug)
@@ -68,31 +67,22 @@ def _run(
     *,
     debug: bool,
 ) -> ArchiveSummary:
-    with Terminal() as terminal:
-        terminal.say("Starting Prefect and Ray …")
-        from tasks.server import choose_server
+    from colorize_core.archive.summary import ArchiveSummary
 
-        choose_server(verbose=debug)
-        from prefect.exceptions import CancelledRun
-
-        from colorize_core.archive.summary import ArchiveSummary
+    def start() -> dict[str, Any]:
         from flows.colorize_archive import colorize_archive
-        from tasks.observe import listening
 
-        with listening(terminal.progress):
-            try:
-                summary = colorize_archive(
-                    request,
-                    films_at_once,
-                    most_films,
-                    hours,
-                    where.ray,
-                    where.workers,
-                    where.device,
-                )
-            except CancelledRun as cancelled:
-                raise Stopped(INTERRUPTED, "The run was cancelled in Prefect.") from cancelled
-        return ArchiveSummary.model_validate(summary)
+        return colorize_archive(
+            request,
+            films_at_once,
+            most_films,
+            hours,
+            where.ray,
+            where.workers,
+            where.device,
+        )
+
+    return ArchiveSummary.model_validate(through_prefect(start, debug=debug))
 
 
 def _todo(request: ArchiveRequest) -> list[Todo]:
@@ -122,7 +112,7 @@ def _say_todo(todos: Sequence[Todo], *, as_json: bool) -> None:
         typer.echo(json.dumps({"films": films}))
         return
     due = [todo for todo in todos if todo.due]
-    table = _table("film", "why", "priority", "source")
+    table = plain_table("film", "why", "priority", "source")
     for todo in due:
         table.add_row(todo.row.name, todo.row.why, str(todo.row.priority), todo.row.source)
     if due:
@@ -168,7 +158,7 @@ def status(where: str, work: str, *, as_json: bool) -> None:
         typer.echo(json.dumps({"films": [film.model_dump(mode="json") for film in films]}))
         return
     shown = films if len(films) <= MOST_FILMS else _needing_a_person(films)
-    table = _table("film", "title", "status", "frames", "shots", "segments", "output")
+    table = plain_table("film", "title", "status", "frames", "shots", "segments", "output")
     for film in shown:
         table.add_row(
             film.film or "–",
@@ -210,10 +200,3 @@ def _say_totals(films: Sequence[FilmStatusReport], terminal: Terminal) -> None:
 
 def _counts(counted: Counter[str]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counted.most_common())
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    return table

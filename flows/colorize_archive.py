@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from prefect import flow, task
-from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import CancelledRun
@@ -35,7 +34,6 @@ from tasks import observe
 from tasks.cancel import as_cancelled, ended_on_cancel
 from tasks.cluster import shared_cluster
 
-MOST_ROWS = 500  # of the table artifact: the roll-up has them all
 _ORDER: tuple[ArchiveStatus, ...] = (
     *("failed", "unfinished", "refused", "stopped", "running", "waiting", "published", "disabled"),
 )
@@ -194,21 +192,17 @@ def _film() -> None:
 def _films_table(rows: Sequence[ArchiveRow]) -> None:
     """A table artifact of the archive's films, those in trouble first."""
     ranked = sorted(rows, key=lambda row: (_ORDER.index(row.status), row.name))
-    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
-    create_table_artifact(
-        [
-            {
-                "film": row.name,
-                "status": row.status,
-                "why": row.why,
-                "frames": row.frames,
-                "shots": row.shots,
-                "segments": ", ".join(f"{count} {name}" for name, count in row.segments.items()),
-                "output": row.output or "",
-                "error": " ".join(filter(None, (row.error, row.remedy))),
-            }
-            for row in ranked[:MOST_ROWS]
-        ],
-        key="archive",
-        description=f"Films, those in trouble first.{more}",
-    )
+    observe.table_artifact(ranked, _cells, "archive", "Films, those in trouble first.")
+
+
+def _cells(row: ArchiveRow) -> dict[str, Any]:
+    return {
+        "film": row.name,
+        "status": row.status,
+        "why": row.why,
+        "frames": row.frames,
+        "shots": row.shots,
+        "segments": ", ".join(f"{count} {name}" for name, count in row.segments.items()),
+        "output": row.output or "",
+        "error": " ".join(filter(None, (row.error, row.remedy))),
+    }

@@ -20,8 +20,8 @@ from colorize_core.paths import FilmPaths
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, check_request, kept_request
 from colorize_core.scope import ALL, Scope
 from colorize_core.summary import RunSummary
-from flows.signals import INTERRUPTED, Stopped
 from flows.terminal import Terminal, json_only, say_error
+from flows.through_prefect import through_prefect
 
 if TYPE_CHECKING:
     from colorize_core.placement import DeviceKind
@@ -134,26 +134,18 @@ def _all(failed: list[KinecolorError], work: str) -> Unfinished:
 
 def _run(request: FilmRequest, where: Where, *, debug: bool, scope: Scope = ALL) -> RunSummary:
     check_request(request)  # before anything is started, so that a typo costs no waiting
-    with Terminal() as terminal:
-        if where.local:
-            from colorize_core.local import colorize_film as colorize_here
+    if where.local:
+        from colorize_core.local import colorize_film as colorize_here
 
+        with Terminal() as terminal:
             return colorize_here(request, terminal.progress, where.device, scope)
-        terminal.say("Starting Prefect and Ray …")
-        from tasks.server import choose_server
 
-        choose_server(verbose=debug)
-        from prefect.exceptions import CancelledRun
-
+    def start() -> dict[str, Any]:
         from flows.colorize_film import colorize_film
-        from tasks.observe import listening
 
-        with listening(terminal.progress):
-            try:
-                summary = colorize_film(request, where.ray, where.workers, where.device, scope)
-            except CancelledRun as cancelled:
-                raise Stopped(INTERRUPTED, "The run was cancelled in Prefect.") from cancelled
-        return RunSummary.model_validate(summary)
+        return colorize_film(request, where.ray, where.workers, where.device, scope)
+
+    return RunSummary.model_validate(through_prefect(start, debug=debug))
 
 
 def _say_summary(summary: RunSummary) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from colorize_core.errors import Unfinished
-from flows.signals import INTERRUPTED, Stopped
 from flows.terminal import Terminal, json_only
+from flows.through_prefect import through_prefect
 
 if TYPE_CHECKING:
     from colorize_core.evaluation.measure import Evaluation
@@ -36,23 +36,14 @@ def evaluate(request: EvaluationRequest, where: Where, *, as_json: bool, debug: 
 
 
 def _run(request: EvaluationRequest, where: Where, *, debug: bool) -> Evaluation:
-    with Terminal() as terminal:
-        terminal.say("Starting Prefect and Ray …")
-        from tasks.server import choose_server
+    from colorize_core.evaluation.measure import Evaluation
 
-        choose_server(verbose=debug)
-        from prefect.exceptions import CancelledRun
-
-        from colorize_core.evaluation.measure import Evaluation
+    def start() -> dict[str, Any]:
         from flows.evaluate import evaluate as flow
-        from tasks.observe import listening
 
-        with listening(terminal.progress):
-            try:
-                found = flow(request, where.ray, where.workers, where.device)
-            except CancelledRun as cancelled:
-                raise Stopped(INTERRUPTED, "The run was cancelled in Prefect.") from cancelled
-        return Evaluation.model_validate(found)
+        return flow(request, where.ray, where.workers, where.device)
+
+    return Evaluation.model_validate(through_prefect(start, debug=debug))
 
 
 def _say(

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from colorize_core import storage
 from colorize_core.sweep import FilmSweep, sweep
-from flows.terminal import Terminal
+from flows.terminal import Terminal, plain_table
 
 
 def sweep_work(where: str, older_than: int, *, delete: bool, as_json: bool) -> None:
@@ -37,9 +37,7 @@ def sweep_work(where: str, older_than: int, *, delete: bool, as_json: bool) -> N
 
 
 def _table(films: list[FilmSweep]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("film", "what", "objects", "size", "old", "size"):
-        table.add_column(name, overflow="fold")
+    table = plain_table("film", "what", "objects", "size", "old", "size")
     for film in films:
         for kind in film.by_kind():
             table.add_row(

@@ -6,13 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from colorize_core import storage
 from colorize_core.sweep import FilmSweep, sweep
-
-MOST_ROWS = 500  # of the table artifact
+from tasks.observe import table_artifact
 
 
 @flow(name="sweep-storage", persist_result=False)
@@ -37,12 +35,12 @@ def sweep_storage(
     before = datetime.now(UTC) - timedelta(days=older_than_days)
     found = sweep(storage.normalise(work), before, delete=delete, progress=lambda *_: None)
     rows = [row for film in found for row in _rows(film)]
-    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
-    create_table_artifact(
-        rows[:MOST_ROWS],
-        key="sweep-storage",
-        description=f"What nothing names in {storage.redact(work)}; old is what was written before "
-        f"{before:%Y-%m-%d}: {'deleted' if delete else 'kept, since delete is off'}.{more}",
+    table_artifact(
+        rows,
+        dict,
+        "sweep-storage",
+        f"What nothing names in {storage.redact(work)}; old is what was written before "
+        f"{before:%Y-%m-%d}: {'deleted' if delete else 'kept, since delete is off'}.",
     )
     return rows
 

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 
 # What a stage is called on the screen, and what it counts.
 _STAGES = {
@@ -90,6 +91,14 @@ class Terminal:
     def say(self, text: str) -> None:
         """A message for the person, on standard error."""
         self.console.print(_in_one_line(text), markup=False, soft_wrap=True)
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines, for standard output; long cells are folded."""
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def say_error(what: str, remedy: str) -> None:

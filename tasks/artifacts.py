@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from colorize_core import storage
 from colorize_core.errors import KinecolorError, Unfinished, as_text
@@ -15,9 +16,8 @@ from colorize_core.report.build import LOW_CONFIDENCE, to_check
 from colorize_core.report.gallery import gallery
 from colorize_core.run import FilmRun, retry_command
 from colorize_core.summary import RunSummary
-from tasks.observe import server_may_be_away
+from tasks.observe import server_may_be_away, table_artifact
 
-MOST_ROWS = 500  # of the table artifact: the manifest has them all
 _MOST_NAMED = 20  # shots in a line, warnings: the report has them all
 
 
@@ -40,23 +40,20 @@ def segment_table(film: str, rows: list[SegmentRow]) -> None:
     """A table artifact of the film's segments, what failed first."""
     order: dict[str, int] = {"quarantined": 0, "failed": 1, "running": 2, "pending": 3, "done": 4}
     ranked = sorted(rows, key=lambda row: (order[row.status], row.shot, row.segment))
-    table = [
-        {
-            "segment": row.id,
-            "frames": f"{row.start}–{row.end - 1}",
-            "status": "grey" if row.grey and row.status == "done" else row.status,
-            "attempts": row.attempts,
-            "seconds": round(row.seconds or 0.0, 2),
-            "confidence": None if row.confidence is None else round(row.confidence, 3),
-            "error": row.error or "",
-        }
-        for row in ranked[:MOST_ROWS]
-    ]
-    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
     with server_may_be_away():
-        create_table_artifact(
-            table, key=f"{film}-segments", description=f"Segments, failures first.{more}"
-        )
+        table_artifact(ranked, _segment_cells, f"{film}-segments", "Segments, failures first.")
+
+
+def _segment_cells(row: SegmentRow) -> dict[str, Any]:
+    return {
+        "segment": row.id,
+        "frames": f"{row.start}–{row.end - 1}",
+        "status": "grey" if row.grey and row.status == "done" else row.status,
+        "attempts": row.attempts,
+        "seconds": round(row.seconds or 0.0, 2),
+        "confidence": None if row.confidence is None else round(row.confidence, 3),
+        "error": row.error or "",
+    }
 
 
 def film_summary(run: FilmRun, summary: RunSummary) -> None:

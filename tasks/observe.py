@@ -7,15 +7,19 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import httpx
 from prefect import tags
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import (
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
@@ -24,7 +28,10 @@ from colorize_core.request import FilmRequest
 from colorize_core.work import Progress
 
 UPDATE_EVERY_S = 2.0  # an artifact's update is a request to the server
+MOST_ROWS = 500  # of a table artifact: the manifest has them all
 _MOST_OF_A_TITLE = 60
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _listeners: list[Progress] = []
@@ -59,6 +66,16 @@ def slug(title: str) -> str:
     """A title as tags and artifacts' keys take it: lower case, ASCII letters, digits and dashes."""
     plain = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     return plain[:_MOST_OF_A_TITLE].strip("-") or "film"
+
+
+def table_artifact(
+    rows: Sequence[T], cells: Callable[[T], dict[str, Any]], key: str, description: str
+) -> None:
+    """A table artifact of the first `MOST_ROWS` of `rows`, which says so where there are more."""
+    more = f" The first {MOST_ROWS} of {len(rows)}." if len(rows) > MOST_ROWS else ""
+    create_table_artifact(
+        [cells(row) for row in rows[:MOST_ROWS]], key=key, description=f"{description}{more}"
+    )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,19 +44,8 @@ def ray_cluster() -> Iterator[str]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["PYTHONPATH"] = str(ROOT)  # so that workers find the tests' own actors
     os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    import ray
-
-    ray.init(
-        address="local",  # not one that somebody has started on this machine
-        num_cpus=2,
-        num_gpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=80 * 2**20,
-    )
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
+    with servers.own_ray(2, gpus=1) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

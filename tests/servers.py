@@ -1,7 +1,8 @@
-"""A Prefect server of one's own, on loopback."""
+"""A Prefect server, and a Ray, of one's own, on loopback."""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -62,3 +63,25 @@ def _wait_until_healthy(server: subprocess.Popen[bytes], url: str) -> None:
         except OSError:
             assert server.poll() is None and time.monotonic() < deadline
             time.sleep(0.2)
+
+
+@contextmanager
+def own_ray(cpus: int, gpus: int = 0, folder: Path | None = None) -> Iterator[str]:
+    """A real Ray of this process, with so many CPUs and GPUs in name only; gives its address.
+    `folder`: where it keeps its files."""
+    import ray  # which reads the environment
+
+    ray.init(
+        address="local",  # not one that somebody has started on this machine
+        num_cpus=cpus,
+        num_gpus=gpus,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=80 * 2**20,
+        _temp_dir=str(folder) if folder else None,
+    )
+    try:
+        yield ray.get_runtime_context().gcs_address
+    finally:
+        ray.shutdown()

@@ -51,6 +51,20 @@ def archive_films(request: ArchiveRequest) -> list[ArchiveFilm]:
     one of them is its `error`.
 
     Raises:
+        InputError, SettingError, StorageUnavailable, StorageError: as `entries_of`.
+    """
+    entries = entries_of(request)
+    with ThreadPoolExecutor(AT_ONCE) as threads:  # each asks its store for its stills
+        films = list(threads.map(lambda entry: _film(entry, request), entries))
+    names = Counter(film.name for film in films)
+    films = [_refused(film, names[film.name]) if names[film.name] > 1 else film for film in films]
+    return sorted(films, key=lambda film: (-film.priority, film.name, film.source))
+
+
+def entries_of(request: ArchiveRequest) -> list[Entry]:
+    """What `request` names, without a look at any of it.
+
+    Raises:
         InputError: there is no film, or no catalogue that can be read.
         SettingError: preset or settings of the whole request are wrong.
         StorageUnavailable, StorageError.
@@ -67,11 +81,7 @@ def archive_films(request: ArchiveRequest) -> list[ArchiveFilm]:
             f"There is no film in {storage.redact(sources)}.",
             "Give a folder or a glob with films, or a catalogue (.csv or .parquet).",
         )
-    with ThreadPoolExecutor(AT_ONCE) as threads:  # each asks its store for its stills
-        films = list(threads.map(lambda entry: _film(entry, request), entries))
-    names = Counter(film.name for film in films)
-    films = [_refused(film, names[film.name]) if names[film.name] > 1 else film for film in films]
-    return sorted(films, key=lambda film: (-film.priority, film.name, film.source))
+    return entries
 
 
 def _found(sources: str, request: ArchiveRequest) -> Iterator[Entry]:

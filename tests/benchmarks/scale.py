@@ -13,16 +13,14 @@ tasks, which keep no record.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.benchmarks.scale_cost import HEAD, Cost
 from tests.conftest import ROOT
-from tests.servers import prefect_server
+from tests.servers import own_ray, prefect_server
 
 CPUS = 2
 NAP_S = 1.5  # from half of it to one and a half
@@ -59,34 +57,15 @@ def costs(asked: argparse.Namespace, nap_s: float) -> Iterator[Cost]:
         }
         from tests.benchmarks import scale_flow, scale_others  # which read the environment
 
-        with _ray(CPUS):
+        with own_ray(CPUS):
             for segments in asked.segments:
                 yield scale_flow.film("kinecolor", folder, segments, workers=CPUS)
             one = asked.one_shot
             yield scale_flow.film("one shot", folder, one, workers=CPUS, in_a_shot=one)
             yield from scale_others.costs(folder, asked.others)
-        with _ray(asked.workers):
+        with own_ray(asked.workers):
             title = f"{asked.workers} workers that sleep"
             yield scale_flow.film(title, folder, asked.naps, workers=asked.workers, nap_s=nap_s)
-
-
-@contextmanager
-def _ray(cpus: int) -> Iterator[None]:
-    """A Ray of this process, with so many CPUs in name."""
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=80 * 2**20,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ GPUs the workers of each stage have (JSON)."""
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
 import time
@@ -19,6 +18,7 @@ from colorize_core.timebase import FrameSpan
 from colorize_core.work import AnchorsItem, Outcome, SegmentItem, Stage, WorkItem
 from tests.benchmarks.scale_film import planned_film
 from tests.core.test_placement import GIB, paper
+from tests.servers import own_ray
 
 WORKERS = 2  # of a stage, each with an item at the same time
 STAGES: tuple[Stage, ...] = ("anchors", "interpolation")
@@ -52,26 +52,17 @@ def items(folder: Path) -> list[WorkItem]:
 
 def main() -> None:
     """Do all items at once."""
-    ray.init(
-        address="local",
-        num_cpus=2,
-        num_gpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=80 * 2**20,
-    )
-    from tasks import cluster, worker
-    from tasks.groups import GroupedPool
+    with own_ray(2, gpus=2):
+        from tasks import cluster, worker
+        from tasks.groups import GroupedPool
 
-    worker.Worker = OnGpu
-    groups = place(paper(), Resources(2, 32 * GIB, gpus=2, gpu_bytes=80 * GIB), "cuda", None)
-    pool = GroupedPool(groups, cluster.start_group)
-    with tempfile.TemporaryDirectory() as folder:
-        futures = [(item.stage, pool.submit(item)) for item in items(Path(folder))]
-        gpus = [(stage, int(future.result(60).device)) for stage, future in futures]
-    pool.close()
-    ray.shutdown()
+        worker.Worker = OnGpu
+        groups = place(paper(), Resources(2, 32 * GIB, gpus=2, gpu_bytes=80 * GIB), "cuda", None)
+        pool = GroupedPool(groups, cluster.start_group)
+        with tempfile.TemporaryDirectory() as folder:
+            futures = [(item.stage, pool.submit(item)) for item in items(Path(folder))]
+            gpus = [(stage, int(future.result(60).device)) for stage, future in futures]
+        pool.close()
     print(
         json.dumps({each: sorted(gpu for stage, gpu in gpus if stage == each) for each in STAGES})
     )

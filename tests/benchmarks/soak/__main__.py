@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
 import os
 import random
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
-from tests.servers import prefect_server
+from tests.servers import own_ray, prefect_server
 
 WARM_UP = 4  # films
 BETWEEN_RESTS = 12  # films
@@ -143,21 +142,8 @@ def _ray(folder: Path, cpus: int) -> Iterator[str]:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = str(ROOT)  # so that workers find their class
-    import ray
-
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=80 * 2**20,
-        _temp_dir=str(folder),
-    )
-    try:
-        yield ray.get_runtime_context().gcs_address
-    finally:
-        ray.shutdown()
+    with own_ray(cpus, folder=folder) as address:
+        yield address
 
 
 def _parsed(arguments: Sequence[str]) -> Settings:
