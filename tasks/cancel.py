@@ -12,7 +12,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.context import FlowRunContext
+from prefect.context import FlowRunContext, SettingsContext, get_settings_context
 from prefect.exceptions import CancelledRun, ObjectNotFound, TerminationSignal
 from prefect.states import Cancelled
 
@@ -79,17 +79,21 @@ class _Watch:
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:
-        threading.Thread(target=self._poll, name="cancel", daemon=True).start()
+        # A thread has the environment's settings, and the flow's may name another server.
+        here = get_settings_context()
+        settings = SettingsContext(profile=here.profile, settings=here.settings)
+        threading.Thread(target=self._poll, args=(settings,), name="cancel", daemon=True).start()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:  # the thread is not waited for: its server may be away
             self._over.set()
 
-    def _poll(self) -> None:
-        while not self._over.wait(POLL_S):
-            if self._is_cancelled():
-                self._tell()
-                return
+    def _poll(self, settings: SettingsContext) -> None:
+        with settings:
+            while not self._over.wait(POLL_S):
+                if self._is_cancelled():
+                    self._tell()
+                    return
 
     def _is_cancelled(self) -> bool:
         try:

@@ -39,6 +39,7 @@ class WorkerLog(logging.Handler):
         self._prefix = ""
         self._said: dict[tuple[int, str], int] = {}  # lines, and how often each came
         self._more = 0  # lines that have no place there
+        self._last: logging.LogRecord | None = None
 
     @classmethod
     def installed(cls) -> WorkerLog:
@@ -73,6 +74,9 @@ class WorkerLog(logging.Handler):
         return tuple(lines)
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record is self._last:  # from a library that hands on to the root logger, too
+            return
+        self._last = record
         text = self._prefix + redact(_one_line(record))
         print(record.levelname, text, file=sys.stderr, flush=True)
         key = (record.levelno, text)

@@ -96,7 +96,8 @@ def test_what_was_raised_is_said_without_a_trace(log: WorkerLog) -> None:
     assert line.text == "library: it failed (ZeroDivisionError: poison)"
 
 
-def test_a_process_hears_libraries_and_pythons_warnings() -> None:
+@pytest.mark.parametrize("hands_on", [{}, {"CI": "true"}], ids=["apart", "and to the root"])
+def test_a_process_hears_libraries_and_pythons_warnings(hands_on: dict[str, str]) -> None:
     """In a process of its own, as a worker is: loggers belong to the process."""
     program = """
 import logging, warnings
@@ -110,11 +111,12 @@ logging.getLogger("colorize_core.parts").info("loaded a part")
 print([(line.level, line.text.rpartition(": ")[2].partition(" warnings.warn")[0])
        for line in log.take()])
 """
-    quieted = "TRANSFORMERS_VERBOSITY"  # a command line in this process sets it
+    # The first is set by a command line in this process; the second changes what transformers does.
+    left_out = ("TRANSFORMERS_VERBOSITY", "CI")
     done = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != quieted},
+        env={name: of for name, of in os.environ.items() if name not in left_out} | hands_on,
         capture_output=True,
         text=True,
         timeout=120,
