@@ -133,6 +133,8 @@ def _say_ended(summary: ArchiveSummary, write: Callable[[str], None] | None) -> 
         terminal.say(f"{film.name}: {film.status}{_to(film)} ({film.why})")
     for film in summary.refused:
         terminal.say(f"{film.name}: refused. {film.error} {film.remedy}")
+    for film in summary.held:
+        terminal.say(f"{film.name}: held. {film.error} {film.remedy}")
     counts = ", ".join(f"{count} {name}" for name, count in sorted(summary.films.items()))
     terminal.say(f"Films: {counts}; {len(summary.worked_on)} done now, {summary.seconds:.0f} s.")
     if summary.left:

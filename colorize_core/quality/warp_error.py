@@ -21,10 +21,23 @@ def warp_error(
     first by optical flow (DIS, medium) of the grey frames ``[H, W]``, where that can be followed.
     0 where nothing can."""
     dis = DenseFlow(CarrySettings(flow_preset="medium"))
+    there, seen = followed(dis, grey_before, grey_after)
+    return squared_change(before, after, there, seen)
+
+
+def followed(
+    dis: DenseFlow, grey_before: NDArray[np.uint8], grey_after: NDArray[np.uint8]
+) -> tuple[F32, NDArray[np.bool_]]:
+    """Where each pixel of a frame lies in the next one, float32 ``[H, W, 2]`` in x, y, and whether
+    it can be followed there, ``[H, W]``."""
     forward = dis.between(grey_before, grey_after)
     there = identity(grey_before.shape) + forward
     back = sampled(dis.between(grey_after, grey_before), there)
-    seen = ~(_occluded(forward, back) | _outside(there))
+    return there, ~(_occluded(forward, back) | _outside(there))
+
+
+def squared_change(before: F32, after: F32, there: F32, seen: NDArray[np.bool_]) -> float:
+    """Mean squared difference of chroma where it is `seen`; 0 where nothing is."""
     if not seen.any():
         return 0.0
     difference = before - sampled(after, there)
