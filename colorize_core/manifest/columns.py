@@ -24,8 +24,7 @@ GreyLeftover = Annotated[
     Field(
         ge=0,
         le=1,
-        description="Share of the picture without colour where the reference has some; of a shot: "
-        "its worst segment's.",
+        description="Share of the picture without colour; of a shot: its worst segment's.",
     ),
 ]
 Flicker = Annotated[
@@ -47,8 +46,8 @@ Bleeding = Annotated[
     Field(
         ge=0,
         le=1,
-        description="How little the borders of colours follow those of lightness; of a shot: its "
-        "worst segment's.",
+        description="How much less than in the reference the borders of colours follow those of "
+        "lightness, 0 as there, 1 not at all; of a shot: its worst segment's.",
     ),
 ]
 Joint = Annotated[

@@ -40,18 +40,23 @@ def squared_change(before: F32, after: F32, there: F32, seen: NDArray[np.bool_])
     """Mean squared difference of chroma where it is `seen`; 0 where nothing is."""
     if not seen.any():
         return 0.0
-    difference = before - sampled(after, there)
-    return float(np.square(difference).sum(axis=-1)[seen].mean())
+    return float(squared_length(before - sampled(after, there))[seen].mean())
+
+
+def squared_length(vectors: F32) -> F32:
+    """Of each of ``[H, W, 2]``: ``[H, W]``."""
+    x, y = vectors[..., 0], vectors[..., 1]
+    return x * x + y * y
 
 
 def _occluded(forward: F32, back: F32) -> NDArray[np.bool_]:
     """|f + b|² > 0.01·(|f|² + |b|²) + 0.5, with b where f leads."""
-    apart = np.square(forward + back).sum(axis=-1)
-    length = np.square(forward).sum(axis=-1) + np.square(back).sum(axis=-1)
+    apart = squared_length(forward + back)
+    length = squared_length(forward) + squared_length(back)
     return apart > _OCCLUDED * length + _OCCLUDED_PX2
 
 
 def _outside(positions: F32) -> NDArray[np.bool_]:
     height, width = positions.shape[:2]
-    beyond = (positions < 0) | (positions > (width - 1, height - 1))
-    return beyond[..., 0] | beyond[..., 1]
+    x, y = positions[..., 0], positions[..., 1]
+    return (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)

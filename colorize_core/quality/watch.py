@@ -17,10 +17,12 @@ from colorize_core.engines.exemplar.raster import resized, sampled, size_of, to_
 from colorize_core.engines.exemplar.settings import CarrySettings
 from colorize_core.quality.figures import Figure, Quality
 from colorize_core.quality.palette import Palette
-from colorize_core.quality.warp_error import followed, squared_change
+from colorize_core.quality.warp_error import followed, squared_change, squared_length
 
 _PIXELS = 25_600  # 213 × 120: the figures need no more, and cost by the pixel
 _SAME_LIGHT = 6.0  # L* by which a place may change from frame to frame and count as followed
+_COLOURLESS = 3.0  # a*b* units from the grey axis: less is not seen as a colour
+_SHOWS_COLOUR = 5.0, 97.0  # L* between which a colour can be seen
 _FLAT = 0.05  # a*b* a pixel: where borders of colour vary less than this there are none
 
 
@@ -36,7 +38,7 @@ class Standard:
     def of(cls, still: ColourStill) -> Standard:
         lab = resized(still.lab, _small(np.asarray(still.lab[..., 0])))
         lstar, ab = np.ascontiguousarray(lab[..., 0]), np.ascontiguousarray(lab[..., 1:])
-        return cls(Palette.of(lstar, ab), _bleeding(lstar, ab))
+        return cls(_palette(lstar, ab), _bleeding(lstar, ab))
 
 
 def watch(
@@ -55,11 +57,11 @@ def watch(
     views = [_View.of(frame, chroma) for frame, chroma in zip(frames, colours, strict=True)]
     own = views[:owned]
     numbers = [view.number for view in own]
-    drifts, greys, bleeds = zip(*(_against(references, view) for view in own), strict=True)
+    drifts, bleeds = zip(*(_against(references, view) for view in own), strict=True)
     dis = DenseFlow(CarrySettings(flow_preset="fast"))
     changes = [_change(dis, before, after) for before, after in pairwise(views)]
     return Quality(
-        grey_leftover=Figure.mean(greys, numbers),
+        grey_leftover=Figure.mean([_grey(view) for view in own], numbers),
         flicker=_flicker(changes, views),
         drift=Figure.root_mean(drifts, numbers),
         bleeding=Figure.mean(bleeds, numbers),
@@ -93,16 +95,28 @@ def _small(plane: F32) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
-def _against(references: Sequence[Standard], view: _View) -> tuple[float, float, float]:
-    """How far the colours are from the nearest reference's, how much greyer they are, and how much
-    more they bleed."""
-    palette = Palette.of(view.lstar, view.ab)
+def _palette(lstar: F32, ab: F32) -> Palette:
+    return Palette.of(lstar[::2, ::2], ab[::2, ::2])
+
+
+def _against(references: Sequence[Standard], view: _View) -> tuple[float, float]:
+    """How far the colours are from the nearest reference's, and how much of what its borders of
+    colour and of lightness have in common is lost."""
+    palette = _palette(view.lstar, view.ab)
     drift, nearest = min(
         ((palette.drift_from(each.palette), each) for each in references),
         key=lambda found: found[0],
     )
-    bleeding = max(0.0, _bleeding(view.lstar, view.ab) - nearest.bleeding)
-    return drift, palette.greyer_than(nearest.palette), bleeding
+    more = max(0.0, _bleeding(view.lstar, view.ab) - nearest.bleeding)
+    return drift, more / max(1e-6, 1 - nearest.bleeding)
+
+
+def _grey(view: _View) -> float:
+    """Share without colour of what is neither black nor white."""
+    dark, bright = _SHOWS_COLOUR
+    shows = (view.lstar > dark) & (view.lstar < bright)
+    grey = squared_length(view.ab) < _COLOURLESS**2
+    return float((grey & shows).sum() / max(1, shows.sum()))
 
 
 def _change(dis: DenseFlow, before: _View, after: _View) -> float:

@@ -24,7 +24,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import minimize
 from scipy.stats import spearmanr
 
 from colorize_core.engines.contract import F32
@@ -37,7 +37,7 @@ from tests.benchmarks.watch_runs import Run, Sequence25, runs
 
 F64 = NDArray[np.float64]
 BAR = 0.6
-LEAST_ERROR = 30.0  # a*b* squared, added where the fit weighs errors by their size
+LEAST_ERROR = 30.0  # a*b* squared: below it the fit does not care
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,22 @@ def rank(values: Sequence[float] | F64, found: Sequence[Watched]) -> float:
 def terms(found: Sequence[Watched]) -> F64:
     """What `Quality.squared_error` weighs, a row a run."""
     grey, flicker, drift, bleeding, joint, confidence = np.array([f.figures for f in found]).T
-    return np.stack([grey, flicker**2, drift**2, bleeding**2, joint**2, 1 - confidence], axis=1)
+    return np.stack([grey, flicker**2, drift**2, bleeding, joint**2, 1 - confidence], axis=1)
 
 
 def fitted(found: Sequence[Watched]) -> F64:
-    """Non-negative weights of `terms` that foretell the squared error best, relative to it."""
-    error = np.array([each.error for each in found])
-    weight = 1 / (error + LEAST_ERROR)
-    return np.asarray(nnls(terms(found) * weight[:, None], error * weight)[0])
+    """Non-negative weights of `terms` that foretell the logarithm of the squared error best."""
+    each = terms(found)
+    scale = each.mean(axis=0) + 1e-9
+    error = np.log(np.array([f.error for f in found]) + LEAST_ERROR)
+
+    def miss(logs: F64) -> float:
+        told = each @ (np.exp(logs) / scale)
+        return float(np.square(np.log(told + LEAST_ERROR) - error).sum())
+
+    start = np.full(each.shape[1], 3.0)
+    bounds = [(-6.0, 7.0)] * each.shape[1]
+    return np.exp(minimize(miss, start, method="L-BFGS-B", bounds=bounds).x) / scale
 
 
 def left_out(found: Sequence[Watched]) -> F64:

@@ -116,7 +116,15 @@ def test_figures_stand_on_top(webp: bytes) -> None:
         _shot(3, webp, score=None, confidence=None, status="grey", reason="Nothing shows it."),
     ]
     text = _Page(build_report(_FILM, shots)).text
-    for figure in ("1,240 → 1,240", "exact", "2 of 3", "1 left grey", "0.70", "1 shot pointed out", "1 min 13 s"):
+    for figure in (
+        "1,240 → 1,240",
+        "exact",
+        "2 of 3",
+        "1 left grey",
+        "0.70",
+        "1 shot pointed out",
+        "1 min 13 s",
+    ):
         assert figure in text, figure
     assert "23.976 (24000/1001)" in text
     assert "Nothing shows it." in text
