@@ -23,8 +23,15 @@ AT_ONCE = 16  # films that a store is asked about at a time
 MOST_FAILURES = 10  # of a film, in its row: its manifest has them all
 
 ArchiveStatus = Literal[
-    *("waiting", "running", "published", "held"),
-    *("unfinished", "stopped", "failed", "refused", "disabled"),
+    "waiting",
+    "running",
+    "published",
+    "held",
+    "unfinished",
+    "stopped",
+    "failed",
+    "refused",
+    "disabled",
 ]
 
 

@@ -37,6 +37,10 @@ class Figure:
     value: float
     frame: int
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"colours whose figures are {self.value} are no colours")
+
     @classmethod
     def mean(
         cls,

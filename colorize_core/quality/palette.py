@@ -34,7 +34,8 @@ class Palette:
 
         def total(values: NDArray[np.floating] | float) -> F64:
             low = np.bincount(below, (1 - above) * values, _LEVELS)
-            return low + np.bincount(below + 1, above * values, _LEVELS)
+            high = np.bincount(below + 1, above * values, _LEVELS)
+            return np.asarray(low + high, np.float64)
 
         count = total(1.0)
         sums = np.stack([total(ab[..., 0].ravel()), total(ab[..., 1].ravel())], axis=1)

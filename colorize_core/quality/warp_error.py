@@ -46,7 +46,7 @@ def squared_change(before: F32, after: F32, there: F32, seen: NDArray[np.bool_])
 def squared_length(vectors: F32) -> F32:
     """Of each of ``[H, W, 2]``: ``[H, W]``."""
     x, y = vectors[..., 0], vectors[..., 1]
-    return x * x + y * y
+    return np.asarray(x * x + y * y, np.float32)
 
 
 def _occluded(forward: F32, back: F32) -> NDArray[np.bool_]:

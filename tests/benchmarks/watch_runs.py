@@ -3,6 +3,7 @@ deliberate damage. The parts are the real ones, in process, at their working siz
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,7 +33,7 @@ BLIND = {"recall_weight": 0.0, "doubt": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
-class Sequence25:
+class Clip:
     """25 frames of a sequence. `lstar`: of its grey film at full size; `greys`, `true`: lightness
     and true a*b* at working size; `away`: the sequence's first frame, which may lie outside."""
 
@@ -44,7 +45,7 @@ class Sequence25:
     away: F32
 
     @classmethod
-    def read(cls, folder: Path) -> Sequence25:
+    def read(cls, folder: Path) -> Clip:
         paths = sorted(folder.glob("frames/*.jpg"))
         start = max(0, len(paths) // 2 - FRAMES // 2)
         rgb = [np.asarray(Image.open(path)) for path in paths[start : start + FRAMES]]
@@ -66,11 +67,13 @@ class Sequence25:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A shot coloured in one way: each segment with the colours of all frames that it reads."""
+    """A shot coloured in one way: each segment with the colours of all frames that it reads.
+    `fill_s`: CPU seconds of part `flow`, 0 where colours were changed afterwards."""
 
     name: str
     stills: Sequence[ColourStill]
     segments: Sequence[tuple[Segment, Sequence[Chroma]]]
+    fill_s: float = 0.0
 
     @property
     def colours(self) -> list[Chroma]:
@@ -93,13 +96,13 @@ class Run:
 
 
 class _Reader:
-    def __init__(self, sequence: Sequence25) -> None:
+    def __init__(self, sequence: Clip) -> None:
         self.read = sequence.read_span
 
 
 def colour(
     name: str,
-    sequence: Sequence25,
+    sequence: Clip,
     stills: Sequence[ColourStill],
     settings: Mapping[str, object] | None = None,
     interval: int = INTERVAL,
@@ -111,14 +114,15 @@ def colour(
     plan = plan_shot(1, FrameSpan(0, len(sequence.greys)), interval, marks)
     anchors = dict(match.colorize(plan.anchors, stills, _Reader(sequence), 0))
     segments = []
+    began = time.process_time()
     for each in plan.segments:
         frames = list(sequence.read_span(each.reads))
         ends = anchors[each.start_anchor], anchors[each.end_anchor]
         segments.append((each, flow.fill(frames, *ends, 0)))
-    return Run(name, stills, segments)
+    return Run(name, stills, segments, time.process_time() - began)
 
 
-def runs(sequence: Sequence25, other: Sequence25) -> Iterator[Run]:
+def runs(sequence: Clip, other: Clip) -> Iterator[Run]:
     """All runs of a sequence; `other` gives colours that are not its own."""
     middle = len(sequence.rgb) // 2
     lab = {i: lab_of_pixels(sequence.rgb[i]) for i in (0, middle, -1)}
@@ -152,7 +156,7 @@ def damaged(good: Sequence[F32], alien: F32) -> Iterator[tuple[str, Sequence[F32
         moved = [np.roll(ab, (pixels * 3 // 5, pixels * 4 // 5), (0, 1)) for ab in good]
         yield f"shifted {pixels} px", moved
     for sigma in (5, 20):
-        yield f"blurred {sigma} px", [cv2.GaussianBlur(ab, (0, 0), sigma) for ab in good]
+        yield f"blurred {sigma} px", [_blurred(ab, sigma) for ab in good]
     yield "grey", [ab * 0 for ab in good]
     yield "half grey", [ab * (i >= len(good) // 2) for i, ab in enumerate(good)]
     yield "grey frames", [ab * (i % 8 != 3) for i, ab in enumerate(good)]
@@ -162,13 +166,13 @@ def damaged(good: Sequence[F32], alien: F32) -> Iterator[tuple[str, Sequence[F32
         yield f"hue ±{degrees}°", [_turned(ab, at) for ab, at in zip(good, turns, strict=True)]
     yield "halves swapped", [np.roll(ab, width // 2, 1) for ab in good]
     yield "mirrored", [ab[:, ::-1] for ab in good]
-    yield "tint", [ab + np.float32([10, -10]) for ab in good]
+    yield "tint", [ab + np.array([10, -10], np.float32) for ab in good]
     yield "part tinted", [ab + np.float32(8) * (i in part) for i, ab in enumerate(good)]
     yield "part alien", [alien if i in part else ab for i, ab in enumerate(good)]
     yield "noise", [ab + _noise(random, ab.shape) for ab in good]
 
 
-def _chained(sequence: Sequence25) -> list[F32]:
+def _chained(sequence: Clip) -> list[F32]:
     """The first frame's true colours, from hand to hand."""
     dis = DenseFlow(CarrySettings())
     bytes_ = [to_byte(grey.lstar) for grey in sequence.greys]
@@ -181,7 +185,11 @@ def _chained(sequence: Sequence25) -> list[F32]:
 
 def _noise(random: np.random.Generator, shape: tuple[int, ...]) -> F32:
     white = random.standard_normal(shape).astype(np.float32)
-    return np.asarray(cv2.GaussianBlur(white, (0, 0), 2) * 30, np.float32)
+    return _blurred(white, 2) * 30
+
+
+def _blurred(ab: F32, sigma: float) -> F32:
+    return np.asarray(cv2.GaussianBlur(ab, (0, 0), sigma), np.float32)
 
 
 def _turned(ab: F32, angle: float) -> F32:
@@ -201,6 +209,6 @@ def _ab(lab: F32) -> F32:
     return np.ascontiguousarray(lab[..., 1:])
 
 
-def _size(sequence: Sequence25) -> tuple[int, int]:
+def _size(sequence: Clip) -> tuple[int, int]:
     height, width = sequence.true[0].shape[:2]
     return width, height

@@ -76,6 +76,11 @@ def test_figures_are_in_the_manifest_and_found_again_without_it(tmp_path: Path) 
     weighted = sum((row.score or 0) * (row.end - row.start) for row in mine)
     assert shot.score == pytest.approx(weighted / (shot.end - shot.start))
 
+    strict = film_request(tmp_path, "anchor_interval=3", "quality.most_flicker=0")
+    summary = colorize_film(strict, quiet)
+    assert (summary.recomputed_segments, set(summary.flagged_shots)) == (0, {1, 2, 3})
+    assert f"frame {shot.flicker_frame}: flickers" in Path(summary.report).read_text()
+
     for file in Path(paths(request).folder, "manifest").glob("*.parquet"):
         file.unlink()
     assert colorize_film(request, quiet).recomputed_segments == 0

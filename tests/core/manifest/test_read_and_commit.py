@@ -180,6 +180,16 @@ def test_a_version_of_the_first_schema_needs_no_seal(paths: FilmPaths) -> None:
                 decode(data, SegmentRow, paths, 1)
 
 
+def test_what_an_older_schema_has_not_is_null(paths: FilmPaths) -> None:
+    table = pq.read_table(pa.BufferReader(encode(SegmentRow, [segment(0, 0)], "name", "id", "me")))
+    marks = {**table.schema.metadata, b"kinecolor.schema_version": b"1"}  # which has no seal
+    sink = pa.BufferOutputStream()
+    older = table.drop_columns(["score", "flicker", "flicker_frame"])
+    pq.write_table(older.replace_schema_metadata(marks), sink)
+    (row,) = decode(sink.getvalue().to_pybytes(), SegmentRow, paths, 1)
+    assert row == segment(0, 0) and row.score is None
+
+
 def test_a_parquet_file_of_another_program_is_no_manifest(paths: FilmPaths) -> None:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"film": [FILM]}), sink)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import pytest
 
 from colorize_core.chroma_file import decode_chroma, encode_chroma, stored_quality
 from colorize_core.engines.contract import F32, Chroma, ColourStill, GreyFrame
@@ -127,6 +128,11 @@ def test_tiny_and_flat_pictures_have_figures() -> None:
     quality = watch(frames, [Chroma.grey(2, 3)] * 4, 4, [STILL])
     assert all(np.isfinite(getattr(quality, name).value) for name in NAMES)
     assert 0 <= quality.score <= 1
+
+
+def test_colours_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match="no colours"):
+        looked_at(lambda i, ab: ab * np.float32(np.nan))
 
 
 def test_figures_are_stored_with_the_colours() -> None:
