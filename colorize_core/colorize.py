@@ -32,7 +32,6 @@ from colorize_core.film import read_timeline
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
 from colorize_core.merge import Merger
-from colorize_core.quality.figures import Quality
 from colorize_core.quality.watch import Standard, watch
 from colorize_core.references.stills import as_png, as_stored_picture, load_still
 from colorize_core.room import room_for
@@ -144,8 +143,8 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
     chosen = tuple(sorted({*start.references, *end.references}))
     owned = [replace(chroma, references=chosen) for chroma in colours[: len(item.owns)]]
     shown = [_standard(still) for still in item.stills if not chosen or still.digest in chosen]
-    quality = watch(greys, colours, len(owned), shown)
-    return (_store(item, owned, item.output, quality),)
+    data = encode_chroma(owned, watch(greys, colours, len(owned), shown))
+    return (describe_colours(_kept(item, data, item.output), item.output),)
 
 
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
@@ -173,10 +172,8 @@ def _colours(item: ChunkItem) -> Iterator[Chroma | None]:
         yield from repeat(None, frames) if uri is None else decode_chroma(storage.read(uri), uri)
 
 
-def _store(
-    item: WorkItem, colours: Sequence[Chroma], uri: str, quality: Quality | None = None
-) -> Stored:
-    return describe_colours(_kept(item, encode_chroma(colours, quality), uri), uri)
+def _store(item: WorkItem, colours: Sequence[Chroma], uri: str) -> Stored:
+    return describe_colours(_kept(item, encode_chroma(colours), uri), uri)
 
 
 def _kept(item: WorkItem, data: bytes, uri: str) -> bytes:

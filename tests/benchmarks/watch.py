@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from colorize_core.engines.contract import F32
 from colorize_core.media.color import lab_to_srgb
@@ -33,7 +32,7 @@ from colorize_core.quality.figures import NAMES
 from colorize_core.quality.psnr import psnr
 from colorize_core.quality.watch import Standard, watch
 from colorize_core.upsample import upsample_chroma
-from tests.benchmarks.watch_runs import FRAMES, Clip, Run, runs
+from tests.benchmarks.watch_runs import Clip, Run, runs
 
 F64 = NDArray[np.float64]
 BAR = 0.6
@@ -43,8 +42,7 @@ LEAST_ERROR = 30.0  # a*b* squared: below it the fit does not care
 @dataclass(frozen=True)
 class Watched:
     """A run, what was found of it without the truth, and what is true. `figures`: means over its
-    frames, in the order of `NAMES`. `error`: mean squared, a*b*. CPU seconds: `watch_s`; `fill_s`
-    of part `flow`, where it ran."""
+    frames, in the order of `NAMES`. `error`: mean squared, a*b*."""
 
     sequence: str
     run: str
@@ -52,18 +50,14 @@ class Watched:
     figures: tuple[float, ...]
     loss: float
     error: float
-    watch_s: float
-    fill_s: float
 
 
 def look(sequence: Clip, run: Run, ceiling: float) -> Watched:
-    began = time.process_time()
     standards = [Standard.of(still) for still in run.stills]
     found = [
         (watch(list(sequence.read_span(each.reads)), colours, len(each.span), standards), each)
         for each, colours in run.segments
     ]
-    watch_s = time.process_time() - began
     frames = [len(each.span) for _, each in found]
     values = [[getattr(quality, name).value for name in NAMES] for quality, _ in found]
     made = [chroma.ab for chroma in run.colours]
@@ -75,8 +69,6 @@ def look(sequence: Clip, run: Run, ceiling: float) -> Watched:
         tuple(np.average(values, axis=0, weights=frames).tolist()),
         ceiling - mean_psnr(sequence, made),
         float(np.mean(errors)),
-        watch_s,
-        run.fill_s,
     )
 
 
@@ -92,10 +84,12 @@ def mean_psnr(sequence: Clip, colours: Sequence[F32]) -> float:
 
 
 def rank(values: Sequence[float] | F64, found: Sequence[Watched]) -> float:
-    """Rank correlation of `values`, large where bad, with the true loss; 0 where all are equal."""
+    """Spearman's rank correlation of `values`, large where bad, with the true loss; 0 where all
+    are equal."""
     if np.ptp(values) == 0:
         return 0.0
-    return float(spearmanr(values, [each.loss for each in found])[0])
+    ranks = [rankdata(each) for each in (values, [each.loss for each in found])]
+    return float(np.corrcoef(ranks)[0, 1])
 
 
 def terms(found: Sequence[Watched]) -> F64:
@@ -154,12 +148,6 @@ def show(found: Sequence[Watched]) -> float:
         print(f"{title:18s}{rank(values, found):8.3f}{np.mean(each):8.3f}{cells}")
     weights = dict(zip(NAMES, np.round(fitted(found), 2).tolist(), strict=True))
     print(f"\nfitted to all: {weights}")
-    made = [each for each in found if each.fill_s]
-    share = sum(each.watch_s for each in made) / sum(each.fill_s for each in made)
-    print(
-        f"watching: {1e3 * np.mean([each.watch_s for each in found]) / FRAMES:.1f} ms a frame, "
-        f"{100 * share:.1f} % of what part flow takes (CPU)"
-    )
     return rank(columns["score"], found)
 
 

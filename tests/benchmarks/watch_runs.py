@@ -3,7 +3,6 @@ deliberate damage. The parts are the real ones, in process, at their working siz
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -67,13 +66,11 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A shot coloured in one way: each segment with the colours of all frames that it reads.
-    `fill_s`: CPU seconds of part `flow`, 0 where colours were changed afterwards."""
+    """A shot coloured in one way: each segment with the colours of all frames that it reads."""
 
     name: str
     stills: Sequence[ColourStill]
     segments: Sequence[tuple[Segment, Sequence[Chroma]]]
-    fill_s: float = 0.0
 
     @property
     def colours(self) -> list[Chroma]:
@@ -114,12 +111,11 @@ def colour(
     plan = plan_shot(1, FrameSpan(0, len(sequence.greys)), interval, marks)
     anchors = dict(match.colorize(plan.anchors, stills, _Reader(sequence), 0))
     segments = []
-    began = time.process_time()
     for each in plan.segments:
         frames = list(sequence.read_span(each.reads))
         ends = anchors[each.start_anchor], anchors[each.end_anchor]
         segments.append((each, flow.fill(frames, *ends, 0)))
-    return Run(name, stills, segments, time.process_time() - began)
+    return Run(name, stills, segments)
 
 
 def runs(sequence: Clip, other: Clip) -> Iterator[Run]:
