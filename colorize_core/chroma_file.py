@@ -18,10 +18,13 @@ from pydantic import TypeAdapter
 
 from colorize_core.engines.contract import Chroma
 from colorize_core.errors import ObjectDamaged
+from colorize_core.quality.figures import Quality
 
 _STEPS = 32.0  # per unit of a* or b*
 _REFERENCES = b"kinecolor.references"  # JSON: for each frame, the digests of its stills
 _CHOSEN = TypeAdapter(list[tuple[str, ...]])
+_QUALITY = b"kinecolor.quality"  # JSON: the figures of a segment, where it was watched
+_FIGURES = TypeAdapter(Quality)
 _SCHEMA = pa.schema(
     [
         pa.field("height", pa.int32(), nullable=False),
@@ -34,14 +37,16 @@ _SCHEMA = pa.schema(
 )
 
 
-def encode_chroma(colours: Sequence[Chroma]) -> bytes:
-    """The bytes that hold `colours`, in order. Same colours, same bytes."""
+def encode_chroma(colours: Sequence[Chroma], quality: Quality | None = None) -> bytes:
+    """The bytes that hold `colours`, in order, and their figures. Same colours, same bytes."""
     rows = [_row(chroma) for chroma in colours]
     chosen = [list(chroma.references) for chroma in colours]
-    schema = _SCHEMA
+    metadata = dict(_SCHEMA.metadata or {})
     if any(chosen):
-        metadata = {**(_SCHEMA.metadata or {}), _REFERENCES: json.dumps(chosen).encode()}
-        schema = _SCHEMA.with_metadata(metadata)
+        metadata[_REFERENCES] = json.dumps(chosen).encode()
+    if quality is not None:
+        metadata[_QUALITY] = _FIGURES.dump_json(quality)
+    schema = _SCHEMA.with_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(
         pa.Table.from_pylist(rows, schema=schema),
@@ -74,10 +79,25 @@ def decode_chroma(data: bytes, name: str) -> list[Chroma]:
             for row, references in zip(rows, chosen or [()] * len(rows), strict=True)
         ]
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise ObjectDamaged(
-            f"The stored colours {name} are damaged.", "Run the same command again."
-        ) from error
+        raise _damaged(name) from error
     return colours
+
+
+def stored_quality(data: bytes, name: str) -> Quality | None:
+    """The figures in `data`, which is the content of the object `name`; None: it was not watched.
+
+    Raises:
+        ObjectDamaged: as `decode_chroma`.
+    """
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(data)).metadata or {}
+        return _FIGURES.validate_json(metadata[_QUALITY]) if _QUALITY in metadata else None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _damaged(name) from error
+
+
+def _damaged(name: str) -> ObjectDamaged:
+    return ObjectDamaged(f"The stored colours {name} are damaged.", "Run the same command again.")
 
 
 def _row(chroma: Chroma) -> dict[str, Any]:

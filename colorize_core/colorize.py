@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from colorize_core import parts, same_source, storage
-from colorize_core.chroma_file import decode_chroma, encode_chroma
+from colorize_core.chroma_file import decode_chroma, encode_chroma, stored_quality
 from colorize_core.engines.contract import CPU, Chroma, ColourStill, Device, Facts, GreyFrame
 from colorize_core.errors import (
     EngineFailed,
@@ -32,6 +32,7 @@ from colorize_core.film import read_timeline
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.encode import ChunkWriter, master_format
 from colorize_core.merge import Merger
+from colorize_core.quality.watch import Standard, watch
 from colorize_core.references.stills import as_png, as_stored_picture, load_still
 from colorize_core.room import room_for
 from colorize_core.timebase import FrameSpan, Timeline
@@ -141,7 +142,9 @@ def _fill_segment(item: SegmentItem) -> tuple[Stored, ...]:
     _check_count(len(item.reads), len(colours), item)
     chosen = tuple(sorted({*start.references, *end.references}))
     owned = [replace(chroma, references=chosen) for chroma in colours[: len(item.owns)]]
-    return (_store(item, owned, item.output),)
+    shown = [_standard(still) for still in item.stills if not chosen or still.digest in chosen]
+    data = encode_chroma(owned, watch(greys, colours, len(owned), shown))
+    return (describe_colours(_kept(item, data, item.output), item.output),)
 
 
 def _finish_chunk(item: ChunkItem) -> tuple[Stored, ...]:
@@ -194,7 +197,8 @@ def describe_colours(data: bytes, uri: str) -> Stored:
     confidence = sum(float(chroma.confidence.mean()) for chroma in colours) / len(colours)
     chosen = tuple(sorted({digest for chroma in colours for digest in chroma.references}))
     digest = hashlib.sha256(data).hexdigest()
-    return Stored(uri, digest, len(data), len(colours), confidence, chosen)
+    quality = stored_quality(data, uri)
+    return Stored(uri, digest, len(data), len(colours), confidence, chosen, quality)
 
 
 def _check_count(planned: int, made: int, item: WorkItem) -> None:
@@ -253,6 +257,11 @@ def _timeline(uri: str) -> Timeline:
 def _still(ref: StillRef) -> ColourStill:
     still = load_still(ref.uri)
     return ColourStill(ref.digest, still.lab, ref.frame)
+
+
+@lru_cache(maxsize=64)
+def _standard(ref: StillRef) -> Standard:
+    return Standard.of(_still(ref))
 
 
 _open: dict[FilmRef, FilmReader] = {}

@@ -19,6 +19,7 @@ from colorize_core.engines.diffusion.settings import (
 )
 from colorize_core.engines.exemplar.settings import FlowSettings, MatchSettings
 from colorize_core.errors import SettingError
+from colorize_core.quality.settings import QualitySettings
 
 
 def digest_of(value: Any) -> str:
@@ -101,6 +102,9 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         "frame list.",
     )
     budgets: Budgets = Field(default=Budgets(), description="What a run may spend on failures.")
+    quality: QualitySettings = Field(
+        default=QualitySettings(), description="Which shots a person should look at."
+    )
     match: MatchSettings = Field(default=MatchSettings(), description="Settings of part `match`.")
     flow: FlowSettings = Field(default=FlowSettings(), description="Settings of part `flow`.")
 
@@ -128,7 +132,7 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def digest(self) -> str:
-        return digest_of(self.model_dump(mode="json", exclude={"budgets"}))
+        return digest_of(self.model_dump(mode="json", exclude={"budgets", "quality"}))
 
 
 Settings = TypeVar("Settings", bound=BaseModel)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from colorize_core import storage
-from colorize_core.errors import StorageError, Unfinished, VerificationFailed, as_text
+from colorize_core.errors import Held, StorageError, Unfinished, VerificationFailed, as_text
 from colorize_core.frame_list import Colour, list_name
 from colorize_core.manifest.schema import FAILED, FilmRow, FilmStatus, SegmentRow
 from colorize_core.media.encode import encode_access_copy
@@ -21,6 +21,7 @@ from colorize_core.media.join import Chunk, join_master
 from colorize_core.media.master import master_format
 from colorize_core.media.probe import Scan
 from colorize_core.names import master_name
+from colorize_core.quality.flags import flagged_shots, held_shots
 from colorize_core.report.film import write_report
 from colorize_core.request import MASTER_SUFFIX
 from colorize_core.room import room_for
@@ -38,6 +39,7 @@ def deliver(run: FilmRun) -> RunSummary:
 
     Raises:
         Unfinished: segments failed; nothing is published.
+        Held: all is made, and a person has to look first; nothing is published.
         SourceChanged: the source is not what was scanned; nothing is published.
         VerificationFailed: the joined film is not what it has to be; nothing is published.
     """
@@ -46,9 +48,12 @@ def deliver(run: FilmRun) -> RunSummary:
     try:
         run.check_finished()
     except Unfinished as unfinished:
-        summary = _close(run, "unfinished", 0, False)
+        held = isinstance(unfinished, Held)
+        error = as_text(unfinished) if held else None
+        summary = _close(run, "held" if held else "unfinished", 0, False, error)
         unfinished.summary = summary.model_dump(mode="json")
         raise
+    _say_not_watched(run)
     frames_out, luma_exact = _published(run) or _publish(run)
     return _close(run, "published", frames_out, luma_exact)
 
@@ -201,16 +206,31 @@ def _record(
 
 def _failures(row: FilmRow, status: FilmStatus, failed_frames: int) -> int:
     """`FilmRow.failures_in_a_row` after a run that began with `row`."""
-    if status == "published" and failed_frames == 0:
+    if status == "held" or (status == "published" and failed_frames == 0):
         return 0
     return row.failures_in_a_row + (status != "stopped")
 
 
+def _say_not_watched(run: FilmRun) -> None:
+    """That shots of an earlier kinecolor could not hold their film."""
+    rows = [row for row in run.ledger.shots() if row.confidence is not None and row.score is None]
+    if rows and run.request.config.quality.hold_below:
+        run.warnings.append(
+            f"{len(rows)} shots have no score, since an earlier kinecolor made them: they were not "
+            "asked when it was decided to publish."
+        )
+
+
 def _close(
-    run: FilmRun, status: Literal["published", "unfinished"], frames_out: int, luma_exact: bool
+    run: FilmRun,
+    status: Literal["published", "held", "unfinished"],
+    frames_out: int,
+    luma_exact: bool,
+    error: str | None = None,
 ) -> RunSummary:
     output = run.request.output if status == "published" else None
-    rows = run.ledger.segments()
+    rows, shots = run.ledger.segments(), run.ledger.shots()
+    settings = run.request.config.quality
     if status == "published" and (grey := [row.id for row in rows if _failed_grey(row)]):
         more = f" and {len(grey) - _NAMED} more" if len(grey) > _NAMED else ""
         run.warnings.append(
@@ -232,10 +252,12 @@ def _close(
         recomputed_segments=run.recomputed,
         reused_segments=run.reused,
         failed_segments=tuple(row.id for row in failed_rows(rows)),
+        flagged_shots=tuple(row.shot for row in flagged_shots(shots, settings)),
+        held_shots=tuple(row.shot for row in held_shots(shots, settings)),
         seconds=run.seconds,
         luma_exact=luma_exact,
         warnings=tuple(run.warnings),
     )
     run.shown = write_report(run, summary)
-    _record(run, status, frames_out, luma_exact)
+    _record(run, status, frames_out, luma_exact, error)
     return summary

@@ -234,6 +234,10 @@ class Unfinished(WorkError):
     summary: Mapping[str, object] | None = None
 
 
+class Held(Unfinished):
+    """Every frame is made, and a person has to look before the film is published."""
+
+
 class VerificationFailed(KinecolorError):
     """A finished file is not what it has to be."""
 

@@ -35,11 +35,11 @@ def films_to_retry(where: str, scope: Scope) -> list[FilmPaths]:
 
 
 def _unfinished(paths: FilmPaths) -> tuple[bool, list[SegmentRow]]:
-    """Whether the film is published, or was never run; and its segments that are not done, which
-    are those that failed where it is published."""
+    """Whether the film is published, or held, or was never run; and its segments that are not
+    done, which are those that failed where it is published."""
     film = latest_film(paths)
     rows = latest(paths, SegmentRow).rows
-    if film is None or film.status == "published":
+    if film is None or film.status in ("published", "held"):
         return True, failed_rows(rows)
     return False, [row for row in rows if row.status != "done"]
 

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from colorize_core import storage
 from colorize_core.errors import KinecolorError, as_text
@@ -19,6 +19,7 @@ from colorize_core.manifest.schema import (
     ShotStatus,
 )
 from colorize_core.plan import Segment
+from colorize_core.quality.figures import NAMES, Quality
 from colorize_core.shot_work import ShotWork
 from colorize_core.timebase import format_timecode
 from colorize_core.work import Outcome, Stored
@@ -96,8 +97,8 @@ def stored_segment(row: SegmentRow, stored: Stored) -> SegmentRow:
         digest=stored.digest,
         bytes=stored.bytes,
         frames=stored.frames,
-        confidence=stored.confidence,
         anchor_references=stored.references,
+        **_figures(stored.quality) | {"confidence": stored.confidence},
     )
 
 
@@ -142,8 +143,20 @@ def still_failed_segment(row: SegmentRow, before: SegmentRow, *, grey: bool) -> 
 
 _OF_THE_WORK = (
     *("attempts", "digest", "bytes", "frames", "worker", "node", "device", "seconds"),
-    *("peak_memory_bytes", "confidence", "anchor_references", "computed_in_run"),
+    *("peak_memory_bytes", "anchor_references", "computed_in_run", "score"),
+    *NAMES,
+    *(f"{name}_frame" for name in NAMES),
 )
+
+
+def _figures(quality: Quality | None) -> dict[str, object]:
+    if quality is None:
+        return {}
+    found: dict[str, object] = {"score": quality.score}
+    for name in NAMES:
+        figure = getattr(quality, name)
+        found |= {name: figure.value, f"{name}_frame": figure.frame}
+    return found
 
 
 def _changed(row: SegmentRow, **fields: object) -> SegmentRow:
@@ -166,8 +179,6 @@ def shot_row(
     named = [(chunk.uri, chunk.digest) for chunk in chunks] or [
         (item.output, digest) for item in work.chunks if (digest := run.found.recorded(item.output))
     ]
-    sure = [(row.confidence, row.end - row.start) for row in rows if row.confidence is not None]
-    frames = sum(count for _, count in sure)
     shot, timeline, paths = work.shot, run.film.timeline, run.film.paths
     end_s = timeline.time_s(shot.span.end - 1) + 1 / timeline.rate
     return ShotRow(
@@ -188,11 +199,36 @@ def shot_row(
         chunk_digests=tuple(digest for _, digest in named),
         bytes=sum(chunk.bytes for chunk in chunks),
         frames=sum(chunk.frames for chunk in chunks),
-        confidence=sum(each * count for each, count in sure) / frames if frames else None,
         seconds=seconds + sum(row.seconds or 0.0 for row in rows),
         note=note,
         computed_in_run=run.id,
+        **_of_segments(rows),
     )
+
+
+def _of_segments(rows: Sequence[SegmentRow]) -> dict[str, Any]:
+    """A shot's score and confidence, which are means over its frames, and the other figures, which
+    are its worst segment's; each with the frame that shows it."""
+    found: dict[str, Any] = {name: _mean(rows, name) for name in ("score", "confidence")}
+    for name in NAMES:
+        watched = [row for row in rows if getattr(row, f"{name}_frame") is not None]
+        if not watched:
+            continue
+        worst = min if name == "confidence" else max
+        row = worst(watched, key=lambda row: getattr(row, name))
+        found[f"{name}_frame"] = getattr(row, f"{name}_frame")
+        if name != "confidence":
+            found[name] = getattr(row, name)
+    return found
+
+
+def _mean(rows: Iterable[SegmentRow], column: str) -> float | None:
+    """Of a column over the frames of those rows that have it."""
+    known = [
+        (value, row.end - row.start) for row in rows if (value := getattr(row, column)) is not None
+    ]
+    frames = sum(count for _, count in known)
+    return sum(value * count for value, count in known) / frames if frames else None
 
 
 def film_row(run: FilmRun, status: FilmStatus) -> FilmRow:

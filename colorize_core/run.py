@@ -17,12 +17,13 @@ from colorize_core.claim import Claim
 from colorize_core.dispatch import Item, each_done
 from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.diffusion.licences import licences
-from colorize_core.errors import KinecolorError, Unfinished
+from colorize_core.errors import Held, KinecolorError, Unfinished
 from colorize_core.film import Film
 from colorize_core.found import Found
 from colorize_core.made_stills import make_stills, missing_stills
 from colorize_core.manifest.commit import Ledger
 from colorize_core.manifest.schema import FAILED, ShotRow
+from colorize_core.quality.flags import flags_of, held_shots
 from colorize_core.report.summary import ShotSummary
 from colorize_core.request import FilmRequest, keep_request
 from colorize_core.rows import film_row, planned_segment, shot_row
@@ -196,15 +197,18 @@ class FilmRun:
     # -- the end -----------------------------------------------------------------------------
 
     def check_finished(self) -> None:
-        """Refuse to go on to the film unless every shot has all its frames.
+        """Refuse to go on to the film unless every shot has all its frames, and none is so bad
+        that it holds the film back.
 
         Raises:
             Unfinished: names the failed segments; the manifest says so too.
+            Held: names the shots.
         """
         rows, shots = self.ledger.segments(), self.ledger.shots()
         failed = [] if self._goes_grey else [row for row in rows if row.status in FAILED]
         open_ = [row for row in shots if row.status in ("failed", "pending")]
         if not failed and not open_:
+            self._check_held(shots)
             return
         what = f"{len(failed)} segments failed" if failed else f"{len(open_)} shots are not made"
         named = [f"{row.id} (frames {row.start}-{row.end - 1}: {row.error})" for row in failed] or [
@@ -214,6 +218,25 @@ class FilmRun:
         raise Unfinished(
             f"Nothing was published, since {what}: " + "; ".join([*named[:_NAMED], *more]),
             f"Only what failed is done again by: {retry_command(self.request.work)}",
+        )
+
+    def _check_held(self, shots: Sequence[ShotRow]) -> None:
+        settings = self.request.config.quality
+        held = held_shots(shots, settings)
+        if not held:
+            return
+        named = [
+            f"shot {row.shot} (score {row.score:.2f}"
+            + "".join(f"; {flag}" for flag in flags_of(row, settings)[:1])
+            + ")"
+            for row in held[:_NAMED]
+        ]
+        more = [f"and {len(held) - _NAMED} more"] if len(held) > _NAMED else []
+        raise Held(
+            f"The film is made and held, since shots score below {settings.hold_below:g}: "
+            + "; ".join([*named, *more]),
+            f"Look at them in the report, {self.film.paths.report_index}. To publish the film as "
+            "it is, run the same command with --hold-below 0: nothing is made again.",
         )
 
     @property

@@ -101,7 +101,7 @@ def work_of_shot(
             )
         ),
         tuple(
-            (each, _segment(film, config, each, uris, segments[each.index]))
+            (each, _segment(film, config, each, uris, choice.stills, segments[each.index]))
             for each in plan.segments
         ),
         tuple(_chunk(paths, film, config, shot.number, run, segments) for run in runs),
@@ -109,7 +109,12 @@ def work_of_shot(
 
 
 def _segment(
-    film: FilmRef, config: RunConfig, segment: Segment, anchors: Mapping[int, str], output: str
+    film: FilmRef,
+    config: RunConfig,
+    segment: Segment,
+    anchors: Mapping[int, str],
+    stills: tuple[StillRef, ...],
+    output: str,
 ) -> SegmentItem:
     return SegmentItem(
         film,
@@ -119,6 +124,7 @@ def _segment(
         segment.span,
         anchors[segment.start_anchor],
         anchors[segment.end_anchor],
+        stills,
         output,
     )
 

@@ -16,7 +16,7 @@ from colorize_core.scope import failed_rows
 class FilmStatusReport(BaseModel):
     """One film. `status` is the film row's, or "scanned" before the first run, or what an archive
     says of it (`archive.rollup.ArchiveStatus`), where `film` and `folder` are empty before it is
-    scanned. `failures` name failed segments, one line each, or what ended its run."""
+    scanned. `failures` name failed segments, one line each, or what ended its run or holds it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,8 +75,11 @@ def film_status(paths: FilmPaths) -> FilmStatusReport:
         segments=segments,
         output=film.output if film else None,
         folder=paths.folder,
-        failures=tuple(
-            f"segment {row.id} {row.status} after {row.attempts} attempts: {row.error}"
-            for row in failed
+        failures=(
+            *((film.error,) if film and film.status == "held" and film.error else ()),
+            *(
+                f"segment {row.id} {row.status} after {row.attempts} attempts: {row.error}"
+                for row in failed
+            ),
         ),
     )

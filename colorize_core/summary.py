@@ -12,7 +12,7 @@ class RunSummary(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    status: Literal["published", "unfinished"]
+    status: Literal["published", "held", "unfinished"]
     output: str | None = Field(description="The film, where it was published.")
     work: str = Field(description="The work root.")
     film: str = Field(description="The film's folder in the work root.")
@@ -26,6 +26,12 @@ class RunSummary(BaseModel):
     recomputed_segments: int
     reused_segments: int
     failed_segments: tuple[str, ...] = ()
+    flagged_shots: tuple[int, ...] = Field(
+        default=(), description="Shots with a figure past its threshold, worst first."
+    )
+    held_shots: tuple[int, ...] = Field(
+        default=(), description="Shots that hold the film back, worst first."
+    )
     seconds: float = Field(description="Wall clock from the plan to the report, after start-up.")
     luma_exact: bool
     warnings: tuple[str, ...] = ()

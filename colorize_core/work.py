@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, Protocol
 
 from colorize_core.config import RunConfig
 from colorize_core.media.source import SourceInfo
+from colorize_core.quality.figures import Quality
 from colorize_core.timebase import FrameSpan
 
 Stage = Literal["reference", "anchors", "interpolation", "finish"]
@@ -96,7 +97,8 @@ class AnchorsItem:
 
 @dataclass(frozen=True, slots=True)
 class SegmentItem:
-    """Fill one segment: `reads` spans both anchors, `owns` are the frames that are stored."""
+    """Fill one segment: `reads` spans both anchors, `owns` are the frames that are stored. `stills`
+    are the shot's, which the result is compared with."""
 
     film: FilmRef
     config: RunConfig
@@ -105,6 +107,7 @@ class SegmentItem:
     owns: FrameSpan
     start: str
     end: str
+    stills: tuple[StillRef, ...]
     output: str
     stage: ClassVar[Stage] = "interpolation"
 
@@ -143,7 +146,8 @@ WorkItem = ReferenceItem | AnchorsItem | SegmentItem | ChunkItem
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object that was written whole. `confidence`: mean over its frames (1 for a chunk).
-    `references`: digests of the stills that a part chose for its colours, where it chose."""
+    `references`: digests of the stills that a part chose for its colours, where it chose.
+    `quality`: of a segment's colours, from the kinecolor that watched them on."""
 
     uri: str
     digest: str
@@ -151,6 +155,7 @@ class Stored:
     frames: int
     confidence: float
     references: tuple[str, ...] = ()
+    quality: Quality | None = None
 
 
 @dataclass(frozen=True, slots=True)

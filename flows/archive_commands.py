@@ -120,8 +120,9 @@ def _say_todo(todos: Sequence[Todo], *, as_json: bool) -> None:
     terminal = Terminal()
     terminal.say(f"{len(due)} of {len(todos)} films are to be done.")
     for todo in todos:
-        if todo.row.status == "refused":
-            terminal.say(f"{todo.row.name}: {todo.row.error} {todo.row.remedy}")
+        if todo.row.status in ("refused", "held") and not todo.due:
+            why = " ".join(filter(None, (todo.row.error, todo.row.remedy)))
+            terminal.say(f"{todo.row.name}: {why or todo.row.status}")
 
 
 def _say_ended(summary: ArchiveSummary, write: Callable[[str], None] | None) -> None:
@@ -133,6 +134,9 @@ def _say_ended(summary: ArchiveSummary, write: Callable[[str], None] | None) -> 
         terminal.say(f"{film.name}: {film.status}{_to(film)} ({film.why})")
     for film in summary.refused:
         terminal.say(f"{film.name}: refused. {film.error} {film.remedy}")
+    for film in summary.held:
+        why = " ".join(filter(None, (film.error, film.remedy)))
+        terminal.say(f"{film.name}: held. {why}".rstrip())
     counts = ", ".join(f"{count} {name}" for name, count in sorted(summary.films.items()))
     terminal.say(f"Films: {counts}; {len(summary.worked_on)} done now, {summary.seconds:.0f} s.")
     if summary.left:

@@ -22,6 +22,7 @@ from flows.options import (
     AcceptLicence,
     Debug,
     DeviceOption,
+    HoldBelow,
     Json,
     Local,
     Preset,
@@ -33,6 +34,7 @@ from flows.options import (
     Source,
     Work,
     Workers,
+    settings,
 )
 from flows.signals import Stopped, end_at_once, end_in_order
 from flows.terminal import say_error
@@ -61,6 +63,7 @@ def colorize(
     preset: Preset = "exemplar",
     set_: Set = None,
     shots: Shots = None,
+    hold_below: HoldBelow = None,
     work: Work = WORK_ROOT,
     local: Local = False,
     ray: Ray = None,
@@ -81,7 +84,7 @@ def colorize(
             references=reference or (),
             references_dir=references,
             preset=preset,
-            assignments=set_ or (),
+            assignments=settings(set_, hold_below),
             shots=shots,
             work=work,
             accept_damage=accept_damage,
@@ -112,6 +115,7 @@ def archive(
     ] = None,
     preset: Preset = "exemplar",
     set_: Set = None,
+    hold_below: HoldBelow = None,
     work: Work = WORK_ROOT,
     films_at_once: Annotated[
         int, typer.Option("--films-at-once", min=1, max=64, help="Films worked on at a time.")
@@ -144,7 +148,7 @@ def archive(
             work=work,
             references=references,
             preset=preset,
-            settings=tuple(set_ or ()),
+            settings=settings(set_, hold_below),
             accept_damage=accept_damage,
             accept_licence=accept_licence,
         ),

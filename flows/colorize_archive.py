@@ -35,7 +35,8 @@ from tasks.cancel import as_cancelled, ended_on_cancel
 from tasks.cluster import shared_cluster
 
 _ORDER: tuple[ArchiveStatus, ...] = (
-    *("failed", "unfinished", "refused", "stopped", "running", "waiting", "published", "disabled"),
+    *("failed", "unfinished", "refused", "held", "stopped"),
+    *("running", "waiting", "published", "disabled"),
 )
 
 

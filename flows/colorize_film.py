@@ -10,11 +10,12 @@ from prefect.exceptions import CancelledRun
 
 from colorize_core.claim import hold
 from colorize_core.deliver import recorded
+from colorize_core.errors import Held
 from colorize_core.placement import DeviceKind
 from colorize_core.request import FilmRequest, check_request
 from colorize_core.scope import ALL, Scope
 from tasks import observe, stages
-from tasks.artifacts import told
+from tasks.artifacts import as_held, told
 from tasks.cancel import as_cancelled, ended_on_cancel
 from tasks.cluster import check_cluster, worker_pool
 from tasks.turns import in_turn
@@ -43,6 +44,7 @@ def colorize_film(
 
     Raises:
         Unfinished: segments failed; the film is not published.
+        Held: it is made, and a person has to look before it is published.
         FilmClaimed: another run is working on this film.
         CancelledRun: it was cancelled in Prefect.
         KinecolorError: with what is wrong and what to do.
@@ -67,3 +69,5 @@ def colorize_film(
                     return stages.deliver(run).model_dump(mode="json")
     except CancelledRun as cancelled:
         return as_cancelled(cancelled)
+    except Held as held:
+        return as_held(held)

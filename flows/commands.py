@@ -158,6 +158,9 @@ def _say_summary(summary: RunSummary) -> None:
     if summary.grey_shots:
         shots = ", ".join(map(str, summary.grey_shots))
         terminal.say(f"Left grey, since no reference served them: shots {shots}.")
+    if summary.flagged_shots:
+        shots = ", ".join(map(str, summary.flagged_shots[:_MOST_NOTES]))
+        terminal.say(f"Look at these first, worst first, in the report: shots {shots}.")
     for warning in summary.warnings[:_MOST_NOTES]:
         terminal.say(f"Note: {warning}")
     if len(summary.warnings) > _MOST_NOTES:

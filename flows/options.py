@@ -67,8 +67,27 @@ DeviceOption = Annotated[
 AcceptDamage = Annotated[
     bool, typer.Option("--accept-damage", help="Keep the readable part of a damaged source.")
 ]
+HoldBelow = Annotated[
+    float | None,
+    typer.Option(
+        "--hold-below",
+        min=0.0,
+        max=1.0,
+        metavar="SCORE",
+        help="Do not publish a film with a coloured shot below this score until a person has "
+        "looked (as --set quality.hold_below=SCORE).",
+    ),
+]
 Local = Annotated[
     bool, typer.Option("--local", help="Run in this process, without Ray and Prefect.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show stack traces and all logs.")]
+
+
+def settings(assignments: list[str] | None, hold_below: float | None) -> tuple[str, ...]:
+    """What was set, with what has an option of its own."""
+    held = () if hold_below is None else (f"quality.hold_below={hold_below}",)
+    return (*(assignments or ()), *held)
+
+
 WORK_ROOT = "kinecolor-work"

@@ -9,7 +9,7 @@ from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
 from colorize_core import storage
-from colorize_core.errors import FilmClaimed, KinecolorError, Unfinished, as_text
+from colorize_core.errors import FilmClaimed, Held, KinecolorError, Unfinished, as_text
 from colorize_core.paths import FilmPaths
 from colorize_core.placement import DeviceKind
 from colorize_core.request import kept_request
@@ -56,8 +56,8 @@ def retry_failed(
             request = kept_request(paths)
             summaries.append(colorize_film(request, ray_address, workers, device, scope))
             came_of[paths] = "published"
-        except FilmClaimed as claimed:
-            came_of[paths] = claimed.what
+        except (FilmClaimed, Held) as waits:
+            came_of[paths] = waits.what
         except KinecolorError as error:
             came_of[paths] = as_text(error)
             failed.append(f"{paths.film}: {as_text(error)}")

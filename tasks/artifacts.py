@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.states import Failed
 
 from colorize_core import storage
-from colorize_core.errors import KinecolorError, Unfinished, as_text
+from colorize_core.errors import Held, KinecolorError, Unfinished, as_text
 from colorize_core.manifest.schema import SegmentRow
-from colorize_core.report.build import LOW_CONFIDENCE, to_check
+from colorize_core.report.build import to_check
 from colorize_core.report.gallery import gallery
 from colorize_core.run import FilmRun, retry_command
 from colorize_core.summary import RunSummary
@@ -51,6 +52,7 @@ def _segment_cells(row: SegmentRow) -> dict[str, Any]:
         "status": "grey" if row.grey and row.status == "done" else row.status,
         "attempts": row.attempts,
         "seconds": round(row.seconds or 0.0, 2),
+        "score": None if row.score is None else round(row.score, 3),
         "confidence": None if row.confidence is None else round(row.confidence, 3),
         "error": row.error or "",
     }
@@ -70,6 +72,7 @@ def film_summary(run: FilmRun, summary: RunSummary) -> None:
         "",
         "## What to do next",
         *_next(run, summary),
+        *_to_check(run),
     ]
     _markdown(run, "summary", "\n".join(lines), "What came of the run, and what to do next.")
     pictures = gallery(run.shown, summary.report)
@@ -102,19 +105,43 @@ def _next(run: FilmRun, summary: RunSummary) -> list[str]:
             "Only they are done again by:",
             *_command(retry_command(run.request.work)),
         ]
+    if summary.status == "held":
+        return [
+            f"Shots {', '.join(map(str, summary.held_shots[:_MOST_NAMED]))} score below "
+            f"{run.request.config.quality.hold_below:g}. Look at them in the report. To publish "
+            "the film as it is, colorize it again with `--hold-below 0`: nothing is made again.",
+        ]
     output, source = (storage.redact(each) for each in (summary.output or "", run.request.source))
-    lines = [
+    return [
         "Look at the report. Whether the film has its source's frames is proved again by:",
         *_command(shlex.join(["kinecolor", "verify", output, "--against", source])),
     ]
-    if doubtful := [f"{shot.number}" for shot in to_check(run.shown)]:
-        more = f" and {len(doubtful) - _MOST_NAMED} more" if len(doubtful) > _MOST_NAMED else ""
-        lines.append(
-            f"Shots {', '.join(doubtful[:_MOST_NAMED])}{more} are grey, or their confidence is "
-            f"below {LOW_CONFIDENCE}: give the film a colour still of each, and colorize it again; "
-            "only these shots are made anew."
-        )
+
+
+def _to_check(run: FilmRun) -> list[str]:
+    """The shots that a person should look at, worst first, and what is wrong with each."""
+    doubtful = to_check(run.shown)
+    if not doubtful:
+        return []
+    lines = [
+        "## Shots to look at, worst first",
+        "A colour still of each makes it better; only these shots are then made anew.",
+        "",
+    ]
+    for shot in doubtful[:_MOST_NAMED]:
+        held = "**held**, " if shot.held else ""
+        rated = "" if shot.score is None else f", score {shot.score:.2f}"
+        why = f": {shot.why}" if shot.why else ""
+        lines.append(f"- shot {shot.number}: {held}{shot.status}{rated}{why}")
+    if len(doubtful) > _MOST_NAMED:
+        lines.append(f"- and {len(doubtful) - _MOST_NAMED} more, in the report")
     return lines
+
+
+def as_held(held: Held) -> Any:
+    """What a flow returns so that its run's state is called Held; Prefect raises `held` for callers
+    in this process."""
+    return Failed(name="Held", message=held.what, data=held)
 
 
 def _command(line: str) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from colorize_core.archive.rollup import ArchiveRow, ArchiveStatus, find_film, with_figures
-from colorize_core.errors import FilmClaimed, Unfinished
+from colorize_core.errors import FilmClaimed, Held, Unfinished
 
 
 class FilmEnd(BaseModel):
@@ -52,6 +52,8 @@ def _status(end: FilmEnd) -> ArchiveStatus:
             return "published"
         case "cancelled" | "stopped":
             return "stopped"
+    if end.error_class == Held.__name__:
+        return "held"
     if end.error_class == Unfinished.__name__:
         return "unfinished"
     if end.error_class == FilmClaimed.__name__:  # another run is at it

@@ -23,7 +23,15 @@ AT_ONCE = 16  # films that a store is asked about at a time
 MOST_FAILURES = 10  # of a film, in its row: its manifest has them all
 
 ArchiveStatus = Literal[
-    "waiting", "running", "published", "unfinished", "stopped", "failed", "refused", "disabled"
+    "waiting",
+    "running",
+    "published",
+    "held",
+    "unfinished",
+    "stopped",
+    "failed",
+    "refused",
+    "disabled",
 ]
 
 
@@ -41,9 +49,10 @@ class ArchiveRow(Row):
     )
     status: ArchiveStatus = Field(
         default="waiting",
-        description="waiting: to be done, or another run is at it. running, published, unfinished, "
-        "stopped, failed: as the film's own row. failed: also, its process died. refused: what was "
-        "given is wrong; it is tried again once that changes. disabled: the catalogue says so.",
+        description="waiting: to be done, or another run is at it. running, published, held, "
+        "unfinished, stopped, failed: as the film's own row. failed: also, its process died. "
+        "refused: what was given is wrong; it is tried again once that changes. disabled: the "
+        "catalogue says so.",
     )
     why: str = Field(
         default="", description="Why it was done, or is to be: new, changed, unfinished and so on."

@@ -38,6 +38,9 @@ class ArchiveSummary(BaseModel):
     refused: tuple[ArchiveFilmSummary, ...] = Field(
         description="Films that wait for a person, since what was given is wrong."
     )
+    held: tuple[ArchiveFilmSummary, ...] = Field(
+        description="Films that wait for a person, since shots score below quality.hold_below."
+    )
     left: int = Field(description="Films that are due and were not begun.")
     seconds: float = Field(description="Wall clock of the run.")
 
@@ -53,6 +56,7 @@ def summarize(
         films=dict(Counter(row.status for row in rows)),
         worked_on=tuple(map(_film, done)),
         refused=tuple(_film(row) for row in rows if row.status == "refused"),
+        held=tuple(_film(row) for row in rows if row.status == "held"),
         left=sum(row.status == "waiting" for row in others),
         seconds=seconds,
     )
@@ -70,11 +74,21 @@ def check_published(summary: ArchiveSummary) -> None:
         return
     named = [f"{film.name} ({film.error or film.status})" for film in open_[:_NAMED]]
     more = [f"and {len(open_) - _NAMED} more"] if len(open_) > _NAMED else []
+    held = [film for film in open_ if film.status == "held"]
+    remedy = [
+        "The same command goes on with them; finished work is kept."
+        if len(held) < len(open_)
+        else "",
+        "Held films wait until a person has looked at their reports; then the same command with "
+        "--hold-below 0 publishes them."
+        if held
+        else "",
+        f"kinecolor status {summary.work} says more.",
+    ]
     unfinished = Unfinished(
         f"{len(open_)} of {len(summary.worked_on)} films are not published: "
         + "; ".join([*named, *more]),
-        "The same command goes on with them; finished work is kept. "
-        f"kinecolor status {summary.work} says more.",
+        " ".join(filter(None, remedy)),
     )
     unfinished.summary = summary.model_dump(mode="json")
     raise unfinished

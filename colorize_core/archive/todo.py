@@ -22,6 +22,7 @@ from colorize_core.film import read_record
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import ShotRow
 from colorize_core.paths import FilmPaths
+from colorize_core.quality.flags import held_shots
 from colorize_core.references.stills import parse_reference
 from colorize_core.request import FilmRequest
 from colorize_core.shots.shot_list import read_csv
@@ -90,6 +91,9 @@ def _why(request: FilmRequest, row: ArchiveRow | None, state: str) -> str:
         return "" if known else "refused by another version"
     if row.status == "disabled":
         return "enabled again"
+    if row.status == "held" and row.film:
+        shots = latest(FilmPaths(request.work, row.film), ShotRow).rows
+        return "" if held_shots(shots, request.config.quality) else "no longer held"
     if row.status != "published":
         return "unfinished"
     if not storage.exists(request.output):
@@ -110,7 +114,8 @@ def _state(request: FilmRequest) -> str:
     stills = request.stills()
     others = [*(parse_reference(each).uri for each in stills), *filter(None, [request.shots])]
     versions = [storage.fingerprint(each) for each in others]
-    asked = request.model_dump(mode="json")
+    # What a person wants to look at changes no result: a held film is looked at anew all the same.
+    asked = request.model_dump(mode="json", exclude={"config": {"quality"}})
     return digest_of([asked, storage.fingerprint(request.source), stills, versions])
 
 

@@ -14,15 +14,16 @@ from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from colorize_core.manifest import columns
 from colorize_core.plan import segment_id
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_VERSION_KEY = b"kinecolor.schema_version"
 TABLE_KEY = b"kinecolor.table"
 
 SegmentStatus = Literal["pending", "running", "done", "failed", "quarantined"]
 ShotStatus = Literal["pending", "done", "grey", "partial", "failed"]
-FilmStatus = Literal["running", "published", "unfinished", "stopped", "failed"]
+FilmStatus = Literal["running", "published", "held", "unfinished", "stopped", "failed"]
 FAILED: tuple[SegmentStatus, ...] = ("failed", "quarantined")
 
 
@@ -122,6 +123,18 @@ class SegmentRow(Row):
     confidence: float | None = Field(
         default=None, ge=0, le=1, description="Mean confidence of its colours, 0 (a guess) to 1."
     )
+    score: columns.Score = None
+    grey_leftover: columns.GreyLeftover = None
+    grey_leftover_frame: columns.GreyLeftoverFrame = None
+    flicker: columns.Flicker = None
+    flicker_frame: columns.FlickerFrame = None
+    drift: columns.Drift = None
+    drift_frame: columns.DriftFrame = None
+    bleeding: columns.Bleeding = None
+    bleeding_frame: columns.BleedingFrame = None
+    joint: columns.Joint = None
+    joint_frame: columns.JointFrame = None
+    confidence_frame: columns.ConfidenceFrame = None
     computed_in_run: str | None = Field(default=None, description="Id of the run that computed it.")
 
     @property
@@ -182,6 +195,18 @@ class ShotRow(Row):
     confidence: float | None = Field(
         default=None, ge=0, le=1, description="Mean confidence of its colours, 0 (a guess) to 1."
     )
+    score: columns.Score = None
+    grey_leftover: columns.GreyLeftover = None
+    grey_leftover_frame: columns.GreyLeftoverFrame = None
+    flicker: columns.Flicker = None
+    flicker_frame: columns.FlickerFrame = None
+    drift: columns.Drift = None
+    drift_frame: columns.DriftFrame = None
+    bleeding: columns.Bleeding = None
+    bleeding_frame: columns.BleedingFrame = None
+    joint: columns.Joint = None
+    joint_frame: columns.JointFrame = None
+    confidence_frame: columns.ConfidenceFrame = None
     seconds: float | None = Field(
         default=None, ge=0, description="Workers' seconds for the whole shot."
     )
@@ -233,8 +258,9 @@ class FilmRow(Row):
     status: FilmStatus = Field(
         default="running",
         description="running: a run is at it, or was killed. published: the result is at its "
-        "final name. unfinished: segments failed, nothing was published. stopped: somebody ended "
-        "the run. failed: the run ended with an error.",
+        "final name. held: all is made, and waits for a person, since shots score below "
+        "quality.hold_below. unfinished: segments failed, nothing was published. stopped: somebody "
+        "ended the run. failed: the run ended with an error.",
     )
     output: str | None = Field(default=None, description="Where the result was published.")
     output_digest: str | None = Field(default=None, description="sha256 of the published result.")
@@ -257,7 +283,9 @@ class FilmRow(Row):
     warnings: tuple[str, ...] = Field(
         default=(), description="What a person should know of the run."
     )
-    error: str | None = Field(default=None, description="What ended the run, where an error did.")
+    error: str | None = Field(
+        default=None, description="What ended the run, where an error did, or holds the film."
+    )
     failures_in_a_row: int = Field(
         default=0,
         ge=0,

@@ -21,24 +21,42 @@ def warp_error(
     first by optical flow (DIS, medium) of the grey frames ``[H, W]``, where that can be followed.
     0 where nothing can."""
     dis = DenseFlow(CarrySettings(flow_preset="medium"))
+    there, seen = followed(dis, grey_before, grey_after)
+    return squared_change(before, after, there, seen)
+
+
+def followed(
+    dis: DenseFlow, grey_before: NDArray[np.uint8], grey_after: NDArray[np.uint8]
+) -> tuple[F32, NDArray[np.bool_]]:
+    """Where each pixel of a frame lies in the next one, float32 ``[H, W, 2]`` in x, y, and whether
+    it can be followed there, ``[H, W]``."""
     forward = dis.between(grey_before, grey_after)
     there = identity(grey_before.shape) + forward
     back = sampled(dis.between(grey_after, grey_before), there)
-    seen = ~(_occluded(forward, back) | _outside(there))
+    return there, ~(_occluded(forward, back) | _outside(there))
+
+
+def squared_change(before: F32, after: F32, there: F32, seen: NDArray[np.bool_]) -> float:
+    """Mean squared difference of chroma where it is `seen`; 0 where nothing is."""
     if not seen.any():
         return 0.0
-    difference = before - sampled(after, there)
-    return float(np.square(difference).sum(axis=-1)[seen].mean())
+    return float(squared_length(before - sampled(after, there))[seen].mean())
+
+
+def squared_length(vectors: F32) -> F32:
+    """Of each of ``[H, W, 2]``: ``[H, W]``."""
+    x, y = vectors[..., 0], vectors[..., 1]
+    return np.asarray(x * x + y * y, np.float32)
 
 
 def _occluded(forward: F32, back: F32) -> NDArray[np.bool_]:
     """|f + b|² > 0.01·(|f|² + |b|²) + 0.5, with b where f leads."""
-    apart = np.square(forward + back).sum(axis=-1)
-    length = np.square(forward).sum(axis=-1) + np.square(back).sum(axis=-1)
+    apart = squared_length(forward + back)
+    length = squared_length(forward) + squared_length(back)
     return apart > _OCCLUDED * length + _OCCLUDED_PX2
 
 
 def _outside(positions: F32) -> NDArray[np.bool_]:
     height, width = positions.shape[:2]
-    beyond = (positions < 0) | (positions > (width - 1, height - 1))
-    return beyond[..., 0] | beyond[..., 1]
+    x, y = positions[..., 0], positions[..., 1]
+    return (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)

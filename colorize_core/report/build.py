@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import jinja2
 
+from colorize_core.quality.figures import MEANINGS
 from colorize_core.report.summary import FilmSummary, ShotSummary
 from colorize_core.timebase import format_timecode
 
-LOW_CONFIDENCE = 0.5  # below it a shot is marked for a look
 MOST_TO_CHECK = 12  # shots named on top, so that the worst are found without scrolling
 _URGENCY = ("failed", "pending", "partial", "grey", "done")
 
@@ -27,8 +27,9 @@ class _Totals:
     partial: int
     failed: int
     pending: int
-    low: int
-    confidence: float | None
+    flagged: int
+    held: int
+    score: float | None
 
 
 def build_report(film: FilmSummary, shots: Sequence[ShotSummary]) -> bytes:
@@ -44,22 +45,23 @@ def build_report(film: FilmSummary, shots: Sequence[ShotSummary]) -> bytes:
         totals=_totals(shots),
         to_check=to_check(shots),
         most_to_check=MOST_TO_CHECK,
-        low_confidence=LOW_CONFIDENCE,
+        meanings=MEANINGS,
     )
     return text.encode()
 
 
 def to_check(shots: Sequence[ShotSummary]) -> list[ShotSummary]:
-    """The shots to look at first, worst first: failed, pending, partial, grey, then low
-    confidence."""
-    doubtful = [shot for shot in shots if shot.status != "done" or is_low(shot)]
-    doubtful.sort(key=lambda shot: (_URGENCY.index(shot.status), shot.confidence or 0.0))
+    """The shots to look at first, worst first: failed, pending, partial, grey, then those that are
+    held or flagged, by their score."""
+    doubtful = [shot for shot in shots if shot.status != "done" or shot.held or shot.flags]
+    doubtful.sort(key=lambda shot: (_URGENCY.index(shot.status), goodness(shot)))
     return doubtful
 
 
-def is_low(shot: ShotSummary) -> bool:
-    """Whether the shot was coloured with little ground for it."""
-    return shot.confidence is not None and shot.confidence < LOW_CONFIDENCE
+def goodness(shot: ShotSummary) -> float:
+    """Small for shots that are worth a look: the score, or what there is in its place."""
+    sure = 1.0 if shot.confidence is None else shot.confidence
+    return sure if shot.score is None else shot.score
 
 
 def _shape(film: FilmSummary) -> str:
@@ -70,9 +72,9 @@ def _shape(film: FilmSummary) -> str:
 
 def _totals(shots: Sequence[ShotSummary]) -> _Totals:
     by_status = [shot.status for shot in shots]
-    rated = [shot for shot in shots if shot.confidence is not None]
+    rated = [shot for shot in shots if shot.score is not None]
     frames = sum(len(shot.span) for shot in rated)
-    weighted = sum((shot.confidence or 0.0) * len(shot.span) for shot in rated)
+    weighted = sum((shot.score or 0.0) * len(shot.span) for shot in rated)
     return _Totals(
         shots=len(shots),
         coloured=by_status.count("done") + by_status.count("partial"),
@@ -80,8 +82,9 @@ def _totals(shots: Sequence[ShotSummary]) -> _Totals:
         partial=by_status.count("partial"),
         failed=by_status.count("failed"),
         pending=by_status.count("pending"),
-        low=sum(is_low(shot) for shot in shots),
-        confidence=weighted / frames if frames else None,
+        flagged=sum(bool(shot.flags) for shot in shots),
+        held=sum(shot.held for shot in shots),
+        score=weighted / frames if frames else None,
     )
 
 
@@ -101,7 +104,6 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         timecode=format_timecode, data_uri=_data_uri, rate=_rate, span_s=_span_s
     )
-    environment.tests["low"] = is_low
     return environment
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from colorize_core import storage
 from colorize_core.manifest.schema import ShotRow
 from colorize_core.media.decode import FilmReader
+from colorize_core.quality.figures import NAMES
+from colorize_core.quality.flags import Flag, flags_of, held_shots
 from colorize_core.report.build import build_report
 from colorize_core.report.pictures import result_pictures, source_picture, still_picture
 from colorize_core.report.summary import FilmSummary, ShotSummary
@@ -36,6 +40,8 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
     film, span = run.film, work.shot.span
     look = (film.info.sar, film.info.rotation)
     finished = row.status in ("done", "grey", "partial")
+    settings = run.request.config.quality
+    flags = flags_of(row, settings)
     return ShotSummary(
         number=work.shot.number,
         span=span,
@@ -44,11 +50,26 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
         status=row.status,
         reason=row.note or (work.choice.reason if work.is_grey else ""),
         confidence=row.confidence,
+        score=row.score,
+        figures={name: value for name in NAMES if (value := getattr(row, name)) is not None},
+        flags=flags,
+        held=bool(held_shots([row], settings)),
         seconds=row.seconds or 0.0,
         source=source_picture(reader, span.middle, film.info.width, film.info.height, *look),
         references=tuple(still_picture(still, *look) for still in run.stills_of(work)),
-        results=result_pictures(work.chunks, span, film.timeline, *look) if finished else (),
+        results=result_pictures(work.chunks, span, film.timeline, *look, _telling(flags))
+        if finished
+        else (),
     )
+
+
+def _telling(flags: Sequence[Flag]) -> Mapping[int, str]:
+    """The frames that show what is wrong with a shot, and what that is."""
+    shown: dict[int, str] = {}
+    for flag in flags:
+        if flag.frame is not None:
+            shown.setdefault(flag.frame, flag.words)
+    return shown
 
 
 def _film(run: FilmRun, summary: RunSummary) -> FilmSummary:

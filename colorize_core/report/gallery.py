@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize_core import storage
-from colorize_core.report.build import to_check
+from colorize_core.report.build import goodness, to_check
 from colorize_core.report.summary import Picture, ShotSummary
 from colorize_core.timebase import format_timecode
 
@@ -22,15 +22,15 @@ _QUALITY = 60  # of JPEG
 
 def gallery(shots: Sequence[ShotSummary], report: str) -> str:
     """A Markdown table, one row a shot with small pictures of source, still and result: the shots
-    to look at first, then the least sure ones, `MOST_SHOTS` at most. `report`: the page with all of
-    them.
+    to look at first, then those with the least score, `MOST_SHOTS` at most. `report`: the page with
+    all of them.
 
     Returns:
         Markdown that needs no other file: pictures are JPEG in `data:` URIs.
     """
     first = to_check(shots)
     named = {shot.number for shot in first}
-    rest = sorted((shot for shot in shots if shot.number not in named), key=_sureness)
+    rest = sorted((shot for shot in shots if shot.number not in named), key=goodness)
     shown = [*first, *rest][:MOST_SHOTS]
     lines = [
         f"{len(shown)} of {len(shots)} shots, what to check first on top. "
@@ -48,16 +48,13 @@ def _link(report: str) -> str:
     return quote(storage.redact(report), safe=":/@?…") if path is None else path.as_uri()
 
 
-def _sureness(shot: ShotSummary) -> float:
-    return 1.0 if shot.confidence is None else shot.confidence
-
-
 def _row(shot: ShotSummary) -> str:
     result = shot.results[len(shot.results) // 2] if shot.results else None
-    sure = "" if shot.confidence is None else f", confidence {shot.confidence:.2f}"
+    figures = {"score": shot.score, "confidence": shot.confidence}
+    rated = "".join(f", {name} {value:.2f}" for name, value in figures.items() if value is not None)
     cells = [
         f"{shot.number:04d} at {format_timecode(shot.start_s)}",
-        f"{shot.status}{sure}{': ' if shot.reason else ''}{shot.reason}",
+        f"{shot.status}{rated}{': ' if shot.why else ''}{shot.why}",
         _image("source", shot.source),
         _image("still", shot.references[0] if shot.references else None),
         _image("result", result),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -45,16 +46,23 @@ def result_pictures(
     timeline: Timeline,
     sar: Fraction,
     rotation: int,
+    telling: Mapping[int, str],
 ) -> tuple[Picture, ...]:
-    """Frames of a finished shot, evenly spread over it: three, fewer in very short shots."""
-    frames = sorted({span.start + len(span) * (2 * i + 1) // (2 * RESULTS) for i in range(RESULTS)})
+    """Frames of a finished shot: three, fewer in very short shots. `telling` are those that have to
+    be seen, the first ones first, each with what it shows; the others are evenly spread."""
+    spread = [span.start + len(span) * (2 * i + 1) // (2 * RESULTS) for i in (1, 0, 2)]
+    frames = sorted(list(dict.fromkeys([*telling, *spread]))[:RESULTS])
     return tuple(
-        Picture(thumbnail(rgb, sar=sar, rotation=rotation), f"frame {frame}")
+        Picture(thumbnail(rgb, sar=sar, rotation=rotation), _label(frame, telling.get(frame)))
         for frame in frames
         for chunk in chunks
         if frame in chunk.span
         for rgb in [_frame_of(chunk, frame, timeline)]
     )
+
+
+def _label(frame: int, shows: str | None) -> str:
+    return f"frame {frame}: {shows}" if shows else f"frame {frame}"
 
 
 def _thumbnail(rgb: F32, sar: Fraction, rotation: int) -> bytes:

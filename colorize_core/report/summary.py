@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize_core.manifest.schema import ShotStatus
+from colorize_core.quality.flags import Flag
 from colorize_core.timebase import FrameSpan
 
 THUMBNAIL_BYTES = 5_600  # five of them in base64 keep a shot's row under 40 kB
@@ -39,9 +40,13 @@ class ShotSummary:
             failed; pending (not yet made).
         reason: one line: why it is not done, else empty.
         confidence: mean over its frames and pixels in [0, 1]; None where nothing was coloured.
+        score: what all figures come to, in [0, 1]; None where nothing was coloured, or looked at.
+        figures: the others by name, each of the shot's worst segment.
+        flags: those past their thresholds, worst first. held: the film waits for a look at it.
         seconds: of work that went into it.
         source: a frame as it came in. references: the stills it took its colours from.
-        results: finished frames in order of time (three, fewer in very short shots).
+        results: finished frames in order of time, those that show the flags first of all (three,
+            fewer in very short shots).
     """
 
     number: int
@@ -51,10 +56,19 @@ class ShotSummary:
     status: ShotStatus
     reason: str = ""
     confidence: float | None = None
+    score: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+    flags: tuple[Flag, ...] = ()
+    held: bool = False
     seconds: float = 0.0
     source: Picture | None = None
     references: tuple[Picture, ...] = ()
     results: tuple[Picture, ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why it is worth a look, in one line; empty: it is not."""
+        return "; ".join([*filter(None, [self.reason]), *map(str, self.flags)])
 
     def __post_init__(self) -> None:
         if self.confidence is not None and not 0 <= self.confidence <= 1:
@@ -81,7 +95,7 @@ class FilmSummary:
     source: str
     work: str
     output: str | None
-    status: Literal["published", "unfinished"]
+    status: Literal["published", "held", "unfinished"]
     width: int
     height: int
     sar: Fraction

@@ -43,7 +43,9 @@ def _cost(
 def _items(folder: Path, segments: int) -> list[SegmentItem]:
     film, config, span = planned_film(folder, 5)[0].ref, RunConfig(), FrameSpan(0, 24)
     return [
-        SegmentItem(film, config, str(i), span, span, "start", "end", str(folder / f"{i}.parquet"))
+        SegmentItem(
+            film, config, str(i), span, span, "start", "end", (), str(folder / f"{i}.parquet")
+        )
         for i in range(segments + 2)
     ]
 

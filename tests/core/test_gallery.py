@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from colorize_core.quality.flags import Flag
 from colorize_core.report.gallery import MOST_SHOTS, gallery
 from colorize_core.report.summary import Picture, ShotSummary, thumbnail
 from colorize_core.timebase import FrameSpan
@@ -33,11 +34,11 @@ def rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if re.match(r"\| \d{4} at ", line)]
 
 
-def test_what_to_check_comes_first_and_then_the_least_sure() -> None:
+def test_what_to_check_comes_first_and_then_the_least_score() -> None:
     shots = [
         _SHOT,
-        replace(_SHOT, number=2, confidence=0.7),
-        replace(_SHOT, number=3, confidence=0.3),
+        replace(_SHOT, number=2, score=0.7),
+        replace(_SHOT, number=3, score=0.8, flags=(Flag("flicker", 7.3, 3.0, 9),)),
         replace(_SHOT, number=4, status="failed", confidence=None, reason="a | b", results=()),
     ]
     shown = rows(gallery(shots, "/work/report/index.html"))
@@ -45,7 +46,7 @@ def test_what_to_check_comes_first_and_then_the_least_sure() -> None:
     cells = shown[0].strip("| ").split(" | ")
     assert cells[1] == "failed: a / b"  # a bar would end the cell
     assert cells[-1] == "–"
-    assert "done, confidence 0.30" in shown[1]
+    assert "done, score 0.80, confidence 0.90: flickers at frame 9 (7.3, at most 3)" in shown[1]
 
 
 def test_pictures_are_small_jpegs() -> None:

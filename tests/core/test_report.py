@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from colorize_core.quality.figures import NAMES
+from colorize_core.quality.flags import Flag
 from colorize_core.report.build import MOST_TO_CHECK, build_report, to_check
 from colorize_core.report.summary import FilmSummary, Picture, ShotSummary, thumbnail
 from colorize_core.timebase import FrameSpan
@@ -38,6 +40,9 @@ _FILM = FilmSummary(
 )
 
 
+_FLICKERS = Flag("flicker", 7.3, 3.0, 121)
+
+
 def _photograph() -> np.ndarray:
     data = (files("skimage") / "data" / "coffee.png").read_bytes()
     coded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -59,6 +64,7 @@ def _shot(number: int, webp: bytes, **changes: object) -> ShotSummary:
         end_s=Fraction(start + 48, 24),
         status="done",
         confidence=0.8,
+        score=0.8,
         seconds=4.5,
         source=Picture(webp, f"frame {start + 24}"),
         references=(Picture(webp, "coffee@f24.png"),),
@@ -94,7 +100,7 @@ class _Page(HTMLParser):
 
 
 def test_it_needs_no_other_file_and_every_tag_is_closed(webp: bytes) -> None:
-    page = _Page(build_report(_FILM, [_shot(1, webp), _shot(2, webp, confidence=0.2)]))
+    page = _Page(build_report(_FILM, [_shot(1, webp), _shot(2, webp, flags=(_FLICKERS,))]))
     assert page.open == []
     links = [value for _, tag in page.tags for key in ("src", "href") if (value := tag.get(key))]
     assert len(links) == 2 * 5 + 1
@@ -105,15 +111,24 @@ def test_it_needs_no_other_file_and_every_tag_is_closed(webp: bytes) -> None:
 
 def test_figures_stand_on_top(webp: bytes) -> None:
     shots = [
-        _shot(1, webp, confidence=0.9),
-        _shot(2, webp, confidence=0.6, span=FrameSpan(48, 144)),
-        _shot(3, webp, confidence=None, status="grey", reason="No reference shows it."),
+        _shot(1, webp, score=0.9),
+        _shot(2, webp, score=0.6, span=FrameSpan(48, 144), flags=(_FLICKERS,)),
+        _shot(3, webp, score=None, confidence=None, status="grey", reason="Nothing shows it."),
     ]
     text = _Page(build_report(_FILM, shots)).text
-    for figure in ("1,240 → 1,240", "exact", "2 of 3", "1 left grey", "0.70", "1 min 13 s"):
+    for figure in (
+        "1,240 → 1,240",
+        "exact",
+        "2 of 3",
+        "1 left grey",
+        "0.70",
+        "1 shot pointed out",
+        "1 min 13 s",
+    ):
         assert figure in text, figure
     assert "23.976 (24000/1001)" in text
-    assert "No reference shows it." in text
+    assert "Nothing shows it." in text
+    assert text.count("flickers at frame 121 (7.3, at most 3)") == 2  # on top, and in its row
     assert "00:00:04.000" in text
 
 
@@ -138,6 +153,12 @@ def test_an_unfinished_film_says_how_to_go_on(webp: bytes) -> None:
     assert "EngineFailed: flow" in text
 
 
+def test_a_held_film_says_what_to_do(webp: bytes) -> None:
+    film = replace(_FILM, status="held", output=None, frames_out=None)
+    text = _Page(build_report(film, [_shot(1, webp, score=0.2, held=True)])).text
+    assert "held for a person" in text and "--hold-below 0" in text
+
+
 def test_names_are_text_and_never_markup(webp: bytes) -> None:
     evil = "<script>alert(1)</script>\"><img src=x onerror='x'>"
     film = replace(_FILM, title=evil, source=evil, warnings=(evil,), next_command=evil)
@@ -151,11 +172,11 @@ def test_names_are_text_and_never_markup(webp: bytes) -> None:
 
 def test_the_worst_come_first(webp: bytes) -> None:
     shots = [
-        _shot(1, webp, confidence=0.45),
+        _shot(1, webp, score=0.45, flags=(_FLICKERS,)),
         _shot(2, webp),
-        _shot(3, webp, confidence=0.1),
-        _shot(4, webp, status="grey", confidence=None),
-        _shot(5, webp, status="failed", confidence=None),
+        _shot(3, webp, score=0.1, held=True),
+        _shot(4, webp, status="grey", score=None, confidence=None),
+        _shot(5, webp, status="failed", score=None, confidence=None),
     ]
     assert [shot.number for shot in to_check(shots)] == [5, 4, 3, 1]
     page = _Page(build_report(_FILM, shots))
@@ -166,7 +187,9 @@ def test_the_worst_come_first(webp: bytes) -> None:
 
 
 def test_a_long_film_stays_small_and_in_order(webp: bytes) -> None:
-    shots = [_shot(number, webp, confidence=0.2) for number in range(1, 301)]
+    flags = tuple(Flag(name, 0.1234, 0.1, 10_000) for name in NAMES)
+    figures = dict.fromkeys(NAMES, 0.1234)
+    shots = [_shot(number, webp, flags=flags, figures=figures) for number in range(1, 301)]
     report = build_report(_FILM, shots)
     assert len(report) / len(shots) < 40_000
     page = _Page(report)

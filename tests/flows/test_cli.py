@@ -101,6 +101,19 @@ def test_unfinished(
     assert (mended.json["recomputed_segments"], mended.json["reused_segments"]) == (1, 5)
 
 
+def test_held_until_somebody_has_looked(colorize: Colorize, tmp_path: Path) -> None:
+    held = colorize("--hold-below", "1", "--json")
+    what, remedy = held.error
+    assert held.code == 2 and "score below 1" in what and "--hold-below 0" in remedy
+    assert held.json.keys() >= KEYS
+    assert (held.json["status"], held.json["output"]) == ("held", None)
+    assert sorted(held.json["held_shots"]) == [1, 2, 3]
+    assert not (tmp_path / "out.mkv").exists()
+    released = colorize("--hold-below", "0", "--json")
+    assert (released.code, released.json["status"]) == (0, "published")
+    assert (released.json["recomputed_segments"], released.json["held_shots"]) == (0, [])
+
+
 def test_interrupted(
     colorize: Colorize, made: FilmRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,28 @@ def test_what_prefect_shows(finished: Finished, prefect_server: str) -> None:
     assert said.type == "markdown" and "36 in, 36 out" in str(said.data)
 
 
+def test_a_held_film_shows_as_held(tmp_path: Path, ray_cluster: str, prefect_server: str) -> None:
+    from prefect.client.orchestration import SyncPrefectClient
+
+    request = film_request(tmp_path)
+    arguments = ("--ray", ray_cluster, "--hold-below", "1")
+    code, said, err = completed(program(request, *arguments, PREFECT_API_URL=prefect_server))
+    assert (code, said["status"]) == (2, "held"), err
+    assert "--hold-below 0" in err.splitlines()[-1]
+    with SyncPrefectClient(prefect_server) as client:
+        (flow_run,) = (
+            each
+            for each in client.read_flow_runs()
+            if each.parameters.get("request", {}).get("source") == request.source
+        )
+        artifacts = {each.key: each for each in client.read_artifacts()}
+    assert flow_run.state is not None
+    assert (flow_run.state.type, flow_run.state.name) == ("FAILED", "Held")
+    assert "score below 1" in str(flow_run.state.message)
+    told = str(artifacts[f"{Path(said['film']).name}-summary"].data)
+    assert "Shots to look at" in told and "**held**" in told
+
+
 # -- what is not there -----------------------------------------------------------------------
 
 

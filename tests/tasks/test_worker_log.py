@@ -51,7 +51,9 @@ def test_each_kind_of_work_has_its_words(film: ScannedFilm) -> None:
     items: dict[str, WorkItem] = {
         "shot 0003 · still of frame 5": ReferenceItem(*common, 3, 5, "", (), ""),
         "shot 0003 · anchors 0, 12": AnchorsItem(*common, 3, span, (0, 12), (), ("", "")),
-        "shot 0012 · segment 0012-0003": SegmentItem(*common, "0012-0003", span, span, "", "", ""),
+        "shot 0012 · segment 0012-0003": SegmentItem(
+            *common, "0012-0003", span, span, "", "", (), ""
+        ),
         "shot 0007 · chunk 0-4": chunk(film),
     }
     id_ = film.film.paths.film

@@ -46,7 +46,7 @@ def items(folder: Path) -> list[WorkItem]:
     """Two of each stage."""
     film, config, span = planned_film(folder, 5)[0].ref, RunConfig(), FrameSpan(0, 4)
     anchors = AnchorsItem(film, config, 1, span, (0,), (), ("anchor",))
-    segment = SegmentItem(film, config, "1", span, span, "start", "end", "segment")
+    segment = SegmentItem(film, config, "1", span, span, "start", "end", (), "segment")
     return [anchors, anchors, segment, segment]
 
 

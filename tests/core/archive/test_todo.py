@@ -15,7 +15,7 @@ from colorize_core.archive.rollup import ArchiveRow, RollUp, up_to_date, work_ro
 from colorize_core.archive.sources import archive_films
 from colorize_core.archive.summary import check_published, summarize
 from colorize_core.archive.todo import Todo, films_to_do
-from colorize_core.errors import FilmClaimed, Unfinished
+from colorize_core.errors import FilmClaimed, Held, Unfinished
 from colorize_core.local import colorize_film
 from colorize_core.manifest.read import latest
 from colorize_core.paths import ArchivePaths, FilmPaths
@@ -167,6 +167,32 @@ def test_a_film_that_another_run_holds_is_no_failure(tmp_path: Path) -> None:
     rollup.update([row])
     rollup.flush()
     assert whys(request) == {"a": "unfinished"}
+
+
+def test_a_held_film_waits_for_a_person(tmp_path: Path) -> None:
+    plain = archive_request(tmp_path, "a")
+    request = plain.model_copy(update={"settings": ("quality.hold_below=1",)})
+    rollup = RollUp(ArchivePaths(request.work))
+    (todo,) = films_to_do(archive_films(request), rollup)
+    with pytest.raises(Held) as caught:
+        colorize_film(todo.request, quiet)
+    end = FilmEnd(status="failed", error_class=Held.__name__, error=caught.value.what)
+    row = ended_row(todo.row, end, request.work, ())
+    assert (row.status, row.done, row.failed) == ("held", 4, 0)
+    summary = summarize(request.work, [row], [row.identity], 1.0)
+    assert [film.name for film in summary.held] == ["a"]
+    with pytest.raises(Unfinished, match="held") as unfinished:
+        check_published(summary)
+    assert "--hold-below 0" in unfinished.value.remedy
+    rollup.update([row])
+    rollup.flush()
+    assert whys(request) == {}
+    check_published(summarize(request.work, [row], [], 1.0))
+    (status,) = work_root_status(request.work)
+    assert status.status == "held" and "score" in status.failures[0]
+    assert whys(plain) == {"a": "no longer held"}
+    do_all(plain)
+    assert (row_of(plain, "a").status, whys(plain), whys(request)) == ("published", {}, {})
 
 
 def test_failed_segments_are_in_the_roll_up(tmp_path: Path) -> None:
