@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from colorize_core.plan import segment_id
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 SCHEMA_VERSION_KEY = b"kinecolor.schema_version"
 TABLE_KEY = b"kinecolor.table"
 
@@ -165,6 +165,17 @@ class ShotRow(Row):
     reference_score: float | None = Field(
         default=None,
         description="How well the best still fits the shot, 0 to 1; null where not asked.",
+    )
+    references_before_tone: tuple[str, ...] = Field(
+        default=(),
+        description="Digests of its stills before their tone was brought to that of their scene; "
+        "empty: none was changed.",
+    )
+    tone_shift: float | None = Field(
+        default=None,
+        ge=0,
+        description="How far the tone of its stills was moved, at most: the way of a middle grey "
+        "in units of a*b*; null: not at all.",
     )
     status: ShotStatus = Field(
         default="pending",

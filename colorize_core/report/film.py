@@ -43,6 +43,7 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
         end_s=film.timeline.time_s(span.end - 1) + 1 / film.timeline.rate,
         status=row.status,
         reason=row.note or (work.choice.reason if work.is_grey else ""),
+        tone=work.choice.tone.said if work.choice.tone else "",
         confidence=row.confidence,
         seconds=row.seconds or 0.0,
         source=source_picture(reader, span.middle, film.info.width, film.info.height, *look),

@@ -38,6 +38,7 @@ class ShotSummary:
         status: done; grey (left grey on purpose); partial (frames of failed segments are grey);
             failed; pending (not yet made).
         reason: one line: why it is not done, else empty.
+        tone: one line: what was done to its stills' tone, else empty.
         confidence: mean over its frames and pixels in [0, 1]; None where nothing was coloured.
         seconds: of work that went into it.
         source: a frame as it came in. references: the stills it took its colours from.
@@ -50,6 +51,7 @@ class ShotSummary:
     end_s: Fraction
     status: ShotStatus
     reason: str = ""
+    tone: str = ""
     confidence: float | None = None
     seconds: float = 0.0
     source: Picture | None = None
