@@ -253,7 +253,7 @@ def test_a_manifest_of_a_newer_kinecolor_and_its_film_stay(
 ) -> None:
     monkeypatch.setattr("colorize_core.manifest.read.SCHEMA_VERSION", 2)
     before = files(done)
-    assert "has schema version 3" in swept(done, delete=True).note
+    assert "has schema version 4" in swept(done, delete=True).note
     assert files(done) == before
 
 

@@ -55,7 +55,7 @@ def test_a_manifest_is_plain_parquet_with_its_documentation(tmp_path: Path) -> N
     commit(paths, SegmentRow, [done(segment(0, 0))], 0)
     table = pq.read_table(paths.manifest("segments", 1))
     assert table.column("status").to_pylist() == ["done"]
-    assert table.schema.metadata[b"kinecolor.schema_version"] == b"3"
+    assert table.schema.metadata[b"kinecolor.schema_version"] == b"4"
     assert table.schema.field("seed").metadata[b"description"] == b"Seed of every random draw."
 
 
@@ -168,7 +168,7 @@ def test_a_whole_version_in_anothers_place_is_damage(paths: FilmPaths) -> None:
 def test_a_version_of_the_first_schema_needs_no_seal(paths: FilmPaths) -> None:
     sealed = encode(SegmentRow, [segment(0, 0)], "name", "id", "me")
     table = pq.read_table(pa.BufferReader(sealed))
-    for schema_version, whole in (("1", True), ("2", False), ("3", False)):
+    for schema_version, whole in (("1", True), ("2", False), ("4", False)):
         sink = pa.BufferOutputStream()
         marks = {**table.schema.metadata, b"kinecolor.schema_version": schema_version}
         pq.write_table(table.replace_schema_metadata(marks), sink)
@@ -192,11 +192,11 @@ def test_a_newer_schema_is_refused_and_never_passed_over(
 ) -> None:
     commit(paths, FilmRow, [film()], 0)
     with monkeypatch.context() as newer:
-        newer.setattr(schema, "SCHEMA_VERSION", 4)
+        newer.setattr(schema, "SCHEMA_VERSION", 5)
         schema.arrow_schema.cache_clear()
         commit(paths, FilmRow, [film("run-2")], 1)
     schema.arrow_schema.cache_clear()
-    with pytest.raises(ManifestUnreadable, match="schema version 4") as caught:
+    with pytest.raises(ManifestUnreadable, match="schema version 5") as caught:
         latest(paths, FilmRow)
     assert "Install" in caught.value.remedy
 
