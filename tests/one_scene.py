@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,7 @@ from tests.benchmarks.propagation import write_grey
 U8 = NDArray[np.uint8]
 Light = tuple[float, float, float]
 
-SHOTS, FRAMES = 5, 6  # of each shot; its still shows the third
+SHOTS, FRAMES = 5, 6  # of each shot
 WARM: Light = (1.35, 1.0, 0.7)
 COOL: Light = (0.8, 1.0, 1.35)
 
@@ -41,30 +41,43 @@ def true_frame(frame: int) -> U8:
     return np.asarray(cv2.resize(part, (144, 96), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def middle(shot: int) -> int:
+    """The middle frame of the shot with this number."""
+    return (shot - 1) * FRAMES + FRAMES // 2
+
+
+def lit(shot: int, lights: Mapping[int, Light]) -> U8:
+    """The shot's middle frame, in its true colours or in the light that `lights` has for it."""
+    return in_light(true_frame(middle(shot)), lights.get(shot, (1, 1, 1)))
+
+
 def scene_request(
-    folder: Path, *settings: str, lights: Mapping[int, Light], kept: int = 0
+    folder: Path,
+    *settings: str,
+    lights: Mapping[int, Light],
+    given: Collection[int] = range(1, SHOTS + 1),
+    kept: int = 0,
 ) -> FilmRequest:
-    """A request with a still for each shot, in its true colours or in the shot's light (`lights`,
-    by number); that of shot `kept` is named so that its tone stays."""
+    """A request with a still (`lit`) for each shot in `given`; that of shot `kept` is named so that
+    its tone stays."""
     source, stills = folder / "film.mkv", folder / "stills"
     stills.mkdir(exist_ok=True)
     for each in stills.iterdir():
         each.unlink()
     if not source.exists():  # written again it would be another film
         write_grey(source, [grey_of(true_frame(i)) for i in range(SHOTS * FRAMES)])
+    for shot in given:
+        keep = ".keep" if shot == kept else ""
+        name = f"still{shot}{keep}@f{middle(shot)}.png"
+        Image.fromarray(lit(shot, lights)).save(stills / name)
     lines = ["shot,start,end"]
-    for i in range(SHOTS):
-        lines.append(f"{i + 1},{i * FRAMES},{(i + 1) * FRAMES}")
-        shown = i * FRAMES + 2
-        rgb = in_light(true_frame(shown), lights.get(i + 1, (1, 1, 1)))
-        keep = ".keep" if i + 1 == kept else ""
-        Image.fromarray(rgb).save(stills / f"still{i + 1}{keep}@f{shown}.png")
+    lines += [f"{i + 1},{i * FRAMES},{(i + 1) * FRAMES}" for i in range(SHOTS)]
     (folder / "shots.csv").write_text("\n".join(lines) + "\n")
     return FilmRequest(
         source=str(source),
         output=str(folder / "out.mkv"),
         work=str(folder / "work"),
-        references_dir=str(stills),
+        references_dir=str(stills) if given else None,
         shots=str(folder / "shots.csv"),
         config=load_config("exemplar", settings),
     )
