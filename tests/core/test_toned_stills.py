@@ -170,9 +170,9 @@ def test_made_stills_come_to_a_persons_which_stays(kept: bool, tmp_path: Path) -
         still = still_of(lit(shot, {1: WARM}))
         ref = StillRef(still.digest, paths.reference(still.digest), middle(shot))
         keep_still(still, ref.uri)
-        person = frozenset({still.digest} if shot == 1 else ())
-        rules = {"apart" if kept else "fixed": person}
-        choices[shot] = ShotChoice((ref,), "why", 1.0, **rules)
+        given = frozenset({still.digest} if shot == 1 else ())
+        fixed, apart = (frozenset[str](), given) if kept else (given, frozenset[str]())
+        choices[shot] = ShotChoice((ref,), "why", 1.0, fixed=fixed, apart=apart)
     toned = bring_together(paths, choices, ToneSettings(), (), quiet)
     assert toned.warnings == ()
     assert set(toned.choices) == (set() if kept else {2, 3, 4, 5})
