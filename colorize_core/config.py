@@ -20,6 +20,7 @@ from colorize_core.engines.diffusion.settings import (
 from colorize_core.engines.exemplar.settings import FlowSettings, MatchSettings
 from colorize_core.errors import SettingError
 from colorize_core.quality.settings import QualitySettings
+from colorize_core.references.settings import ToneSettings
 
 
 def digest_of(value: Any) -> str:
@@ -79,6 +80,9 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         ge=1,
         le=1000,
         description="K, frames from one anchor to the next (paper, section 3.2).",
+    )
+    tone: ToneSettings = Field(
+        default=ToneSettings(), description="One tone for the stills of one scene."
     )
     merge: Literal["exact_luma", "lab"] = Field(
         default="exact_luma",

@@ -11,6 +11,8 @@ from typing import Any
 
 from colorize_core.config import RunConfig, digest_of
 from colorize_core.engines.contract import Facts
+from colorize_core.references.tone import VERSION as TONE_VERSION
+from colorize_core.references.tone import Tone
 from colorize_core.timebase import FrameSpan
 from colorize_core.work import StillRef
 
@@ -34,6 +36,18 @@ def reference_name(
             "prompt": prompt,
             "kindred": [still.digest for still in kindred],
             **_part(facts, config),
+        }
+    )
+
+
+def toned_name(still: str, tone: Tone) -> str:
+    """The still with this digest, its white balance changed by `tone`; it stands for its digest."""
+    return digest_of(
+        {
+            "kind": "toned",
+            "still": still,
+            "tone": [tone.red, tone.blue],
+            "version": TONE_VERSION,
         }
     )
 

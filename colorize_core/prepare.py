@@ -21,6 +21,7 @@ from colorize_core.names import reference_name
 from colorize_core.references.kinship import find_kin
 from colorize_core.references.locate import locate
 from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
+from colorize_core.references.settings import ToneSettings
 from colorize_core.references.stills import (
     as_stored_picture,
     keep_still,
@@ -33,6 +34,7 @@ from colorize_core.scope import ALL, Scope
 from colorize_core.shot_work import ShotChoice
 from colorize_core.shots.shot_list import Shot, ShotList, read_csv
 from colorize_core.timebase import FrameSpan, parse_moment
+from colorize_core.toned_stills import bring_together, stills_of_finished
 from colorize_core.work import Pool, Progress, ReferenceItem, StillRef
 
 DISABLED = "the shot list says so"
@@ -56,6 +58,13 @@ def prepare_run(
     shots = read_shots(film, request)
     facts = catalog.PartFacts.of(request.config)
     choices, warnings = _choose_stills(film, request, shots, facts, progress)
+    tone = request.config.tone
+    if tone.scope == "all" and not any(each.making for each in choices):
+        # Else there is nothing to change, or stills come first: FilmRun.make_references.
+        by_shot = {shot.number: each for shot, each in zip(shots, choices, strict=True)}
+        toned = bring_together(film.paths, by_shot, tone, _finished(film), progress)
+        choices = list((by_shot | dict(toned.choices)).values())
+        warnings += toned.warnings
     run = FilmRun(film, request, shots, choices, facts, pool, progress, began, claim, scope)
     run.warnings += [*film.warnings, *_about_source(film.info), *warnings]
     return run
@@ -115,7 +124,8 @@ def _choose_stills(
         found = locate(stills, film.thumbnails(), sized)
         enabled = [shot for shot in shots if shot.enabled]
         views = (_view(shot.number, shot.span, sized) for shot in enabled)
-        chosen = {each.shot: _refer(film, each) for each in choose(views, found)}
+        fixed, apart = _tone_rules(texts, stills, request.config.tone)
+        chosen = {each.shot: _refer(film, each, fixed, apart) for each in choose(views, found)}
         if facts.reference:
             served = [number for number, choice in chosen.items() if choice.stills]
             bare = [shot for shot in enabled if shot.number not in served]
@@ -169,8 +179,7 @@ def _keep(film: Film, given: Iterable[ColourStill], choices: Iterable[ShotChoice
     """Store those of the given stills that serve a shot. Says which were lost or damaged since
     their shots were finished, and which stills that were made then are lost."""
     by_digest = {still.digest: still for still in given}
-    earlier = latest(film.paths, ShotRow).rows
-    finished = {each for row in earlier if row.status == "done" for each in row.references}
+    finished = _finished(film)
     used = {still.uri: still.digest for choice in choices for still in choice.stills}
     for uri, digest in used.items():
         if still := by_digest.get(digest):
@@ -181,12 +190,30 @@ def _keep(film: Film, given: Iterable[ColourStill], choices: Iterable[ShotChoice
             yield f"{film.paths.relative(uri)} was {wrong} and is made again."
 
 
+def _finished(film: Film) -> set[str]:
+    return stills_of_finished(latest(film.paths, ShotRow).rows)
+
+
+def _tone_rules(
+    texts: Sequence[str], stills: Sequence[ColourStill], settings: ToneSettings
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Of the given stills, asked for as `texts`, the digests of those that set the tone and are not
+    changed, and of those that have a tone of their own."""
+    asked = list(zip(texts, stills, strict=True))
+    apart = frozenset(still.digest for text, still in asked if parse_reference(text).keeps_tone)
+    if settings.scope == "all":
+        return frozenset(), apart
+    return frozenset(still.digest for still in stills) - apart, apart
+
+
 def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
     samples = (next(reader.read(FrameSpan(at, at + 1))) for at in sample_frames(span))
     return ShotView(number, span, samples)
 
 
-def _refer(film: Film, choice: Choice) -> ShotChoice:
+def _refer(film: Film, choice: Choice, fixed: frozenset[str], apart: frozenset[str]) -> ShotChoice:
+    """`fixed`, `apart`: what `_tone_rules` gives."""
+    own = {pick.digest for pick in choice.references}
     return ShotChoice(
         tuple(
             StillRef(pick.digest, film.paths.reference(pick.digest), pick.frame)
@@ -194,4 +221,6 @@ def _refer(film: Film, choice: Choice) -> ShotChoice:
         ),
         choice.reason,
         max((pick.score for pick in choice.references), default=0.0),
+        fixed=fixed & own,
+        apart=apart & own,
     )

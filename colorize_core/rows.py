@@ -181,6 +181,7 @@ def shot_row(
     ]
     shot, timeline, paths = work.shot, run.film.timeline, run.film.paths
     end_s = timeline.time_s(shot.span.end - 1) + 1 / timeline.rate
+    tone = work.choice.tone
     return ShotRow(
         film=paths.film,
         shot=shot.number,
@@ -192,8 +193,10 @@ def shot_row(
         enabled=shot.enabled,
         prompt=shot.prompt,
         references=tuple(still.digest for still in work.choice.stills),
-        reference_choice=work.choice.reason,
+        reference_choice=f"{work.choice.reason}; {tone.said}" if tone else work.choice.reason,
         reference_score=work.choice.score if work.choice.stills else None,
+        references_before_tone=tone.before if tone else (),
+        tone_shift=tone.shift if tone else None,
         status=status,
         chunks=tuple(paths.relative(uri) for uri, _ in named),
         chunk_digests=tuple(digest for _, digest in named),

@@ -32,6 +32,7 @@ from colorize_core.shot_run import ShotRun
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.timings import Timings
+from colorize_core.toned_stills import bring_together, stills_of_finished
 from colorize_core.work import Outcome, Pool, Progress, StillRef
 
 _NAMED = 10  # of what failed, in a message: the manifest has them all
@@ -98,6 +99,7 @@ class FilmRun:
         self._frames_done = {"colorize": 0, "finish": 0}
         self._lock = threading.Lock()
         self.previous = self.ledger.film()
+        self._finished = stills_of_finished(self.ledger.shots())
         self.accepted_licences = tuple(
             str(each) for each in licences(config) if request.accept_licence
         )
@@ -131,13 +133,14 @@ class FilmRun:
         return self._works[number]
 
     def change_work(self, work: ShotWork) -> None:
-        """Take `work` for its shot: some of its frames stay grey."""
+        """Take `work` for its shot: its stills changed in tone, or some of its frames stay grey."""
         self._works[work.shot.number] = work
 
     # -- stills ------------------------------------------------------------------------------
 
     def make_references(self) -> None:
-        """Make the stills that are missing. One that could not be made fails its shot.
+        """Make the stills that are missing, and bring all to one tone. One that could not be made
+        fails its shot.
 
         Raises:
             CancelledError: the pool was closed.
@@ -152,6 +155,27 @@ class FilmRun:
             lambda done: self._progress("make-references", there + done, len(planned)),
         )
         self.pool.release("reference")
+        if planned:  # else tone was brought together before the work was named
+            self._bring_tone_together()
+
+    def _bring_tone_together(self) -> None:
+        """Shots whose stills change in tone get other work: only now is it known which."""
+        choices = {
+            work.shot.number: work.choice
+            for work in self.shots
+            if len(self.stills_of(work)) == len(work.choice.stills)
+        }
+        config = self.request.config
+        toned = bring_together(
+            self.film.paths, choices, config.tone, self._finished, self._progress
+        )
+        self.warnings += toned.warnings
+        for number, choice in toned.choices.items():
+            shot = self.work(number).shot
+            work = work_of_shot(self.film.paths, self.film.ref, shot, choice, config, self.facts)
+            self.change_work(work)
+            self.ledger.update_segments([planned_segment(self, work, s) for s, _ in work.segments])
+            self.ledger.update_shots([shot_row(self, work, "pending")])
 
     def stills_of(self, work: ShotWork) -> tuple[StillRef, ...]:
         """The stills of a shot that are there."""

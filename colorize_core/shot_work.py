@@ -21,18 +21,33 @@ FRAMES_IN_ONE_CHUNK = 24  # at least: short enough that a long shot keeps every 
 
 
 @dataclass(frozen=True, slots=True)
+class ToneChange:
+    """How a shot's stills were brought to their scene's tone. `before`: the digests of all of them
+    before. `shift`: how far the tone was moved, at most (`Tone.shift`). `said`: in one line."""
+
+    before: tuple[str, ...]
+    shift: float
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
 class ShotChoice:
     """What a shot takes its colours from.
 
     `reason` says in one line how the stills were chosen, or why the shot stays grey. `score` in
     [0, 1] says how well the best still fits. `making`: the work that makes the still, where it is
-    not a user's; its name is known before.
+    not a user's; its name is known before. `fixed`: digests of its stills that set the tone of
+    their scenes and are not changed. `apart`: of those that have a tone of their own. `tone`: what
+    was done to the others; None: nothing.
     """
 
     stills: tuple[StillRef, ...]
     reason: str
     score: float = 0.0
     making: ReferenceItem | None = None
+    fixed: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
+    tone: ToneChange | None = None
 
 
 @dataclass(frozen=True, slots=True)

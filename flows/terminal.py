@@ -35,6 +35,7 @@ _STAGES = {
     "score": ("Scoring frames", "frames"),
     "train": ("Training", "steps"),
     "make-references": ("Making references", "stills"),
+    "tone": ("Comparing tones", "stills"),
     "colorize": ("Colorizing", "frames"),
     "finish": ("Encoding frames", "frames"),
     "deliver": ("Putting the film together", "frames"),

@@ -43,7 +43,8 @@ def plan(film: Film, request: FilmRequest, pool: Watched, claim: Claim, scope: S
 
 @task(task_run_name="references · make stills", cache_policy=NO_CACHE, persist_result=False)
 def make_references(run: FilmRun) -> None:
-    """Make the stills of shots that the user's do not serve: what waits for the whole film."""
+    """Make the stills of shots that the user's do not serve, and bring all stills to one tone: what
+    waits for the whole film."""
     run.make_references()
 
 

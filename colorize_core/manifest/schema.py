@@ -179,6 +179,17 @@ class ShotRow(Row):
         default=None,
         description="How well the best still fits the shot, 0 to 1; null where not asked.",
     )
+    references_before_tone: tuple[str, ...] = Field(
+        default=(),
+        description="Digests of its stills before their tone was brought to that of their scene; "
+        "empty: none was changed.",
+    )
+    tone_shift: float | None = Field(
+        default=None,
+        ge=0,
+        description="How far the tone of its stills was moved, at most: the way of a middle grey "
+        "in units of a*b*; null: not at all.",
+    )
     status: ShotStatus = Field(
         default="pending",
         description="pending: not finished. done: its chunks are there. grey: the same, without "

@@ -155,7 +155,7 @@ def srgb_to_lab(rgb: F32) -> F32:
     """L*, a*, b* (D65) of sRGB in [0, 1]: float32 ``[H, W, 3]`` both."""
     # OpenCV's own path from sRGB interpolates in a coarse table: 0.5 off in a*. From linear: 0.02.
     light = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** np.float32(2.4))
-    return np.asarray(cv2.cvtColor(light, cv2.COLOR_LRGB2LAB), np.float32)
+    return lab_of_light(light)
 
 
 def lab_of_pixels(rgb: NDArray[np.uint8]) -> F32:
@@ -165,7 +165,19 @@ def lab_of_pixels(rgb: NDArray[np.uint8]) -> F32:
 
 def lab_to_srgb(lab: F32) -> F32:
     """sRGB, clipped to [0, 1], of L*, a*, b* (D65): float32 ``[H, W, 3]`` both."""
-    return _curve(np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2LRGB), np.float32))
+    return _curve(light_of_lab(lab))
+
+
+def lab_of_light(light: F32) -> F32:
+    """L*, a*, b* (D65) of linear light of sRGB's primaries, clipped to [0, 1]: float32
+    ``[H, W, 3]`` both."""
+    return np.asarray(cv2.cvtColor(light, cv2.COLOR_LRGB2LAB), np.float32)
+
+
+def light_of_lab(lab: F32) -> F32:
+    """Linear light of sRGB's primaries, clipped to [0, 1], of L*, a*, b* (D65): float32
+    ``[H, W, 3]`` both."""
+    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2LRGB), np.float32)
 
 
 def _curve(light: F32) -> F32:

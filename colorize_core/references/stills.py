@@ -30,6 +30,7 @@ _LEAST_COLOURFUL_SHARE = 0.001
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_FRAME = 12  # bytes of a chunk besides its content: length, kind, checksum
 _NAME = "kinecolor.name"
+_KEEPS_TONE = ".keep"  # at the end of a still's name, before its TIME and its ending
 _NOT_READABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)  # what Pillow raises
 
 
@@ -39,6 +40,12 @@ class ReferenceSpec:
 
     uri: str
     moment: str | None = None
+
+    @property
+    def keeps_tone(self) -> bool:
+        """Whether its name says that its tone is to stay: ``dusk.keep.png``."""
+        stem = storage.name_of(self.uri).rpartition(".")[0]
+        return stem.removesuffix(f"@{self.moment}").endswith(_KEEPS_TONE)
 
     def __str__(self) -> str:
         return self.uri if self.moment is None else f"{self.uri}@{self.moment}"
@@ -158,19 +165,24 @@ def as_png(still: ColourStill, name: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def keep_still(still: ColourStill, uri: str) -> Literal["", "missing", "damaged"]:
-    """Stores the still, unless it is there. Returns what was wrong.
+def keep_still(
+    still: ColourStill, uri: str, *, named: bool = False
+) -> Literal["", "missing", "damaged"]:
+    """Stores the still, unless it is there. Returns what was wrong. `named`: its digest is not of
+    its pixels, but of what made it (`as_png`).
 
     Raises:
         StorageError: the store failed.
     """
+    name = storage.name_of(uri) if named else ""
     try:
-        if _is_png_of(storage.read(uri), still):
+        data = storage.read(uri)
+        if is_png_named(data, name) if named else _is_png_of(data, still):
             return ""
         wrong = "damaged"
     except ObjectMissing:
         wrong = "missing"
-    storage.replace_atomically(uri, as_png(still))
+    storage.replace_atomically(uri, as_png(still, name))
     return wrong
 
 

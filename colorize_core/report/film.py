@@ -49,6 +49,7 @@ def _shot(run: FilmRun, work: ShotWork, row: ShotRow, reader: FilmReader) -> Sho
         end_s=film.timeline.time_s(span.end - 1) + 1 / film.timeline.rate,
         status=row.status,
         reason=row.note or (work.choice.reason if work.is_grey else ""),
+        tone=work.choice.tone.said if work.choice.tone else "",
         confidence=row.confidence,
         score=row.score,
         figures={name: value for name in NAMES if (value := getattr(row, name)) is not None},

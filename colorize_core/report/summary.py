@@ -39,6 +39,7 @@ class ShotSummary:
         status: done; grey (left grey on purpose); partial (frames of failed segments are grey);
             failed; pending (not yet made).
         reason: one line: why it is not done, else empty.
+        tone: one line: what was done to its stills' tone, else empty.
         confidence: mean over its frames and pixels in [0, 1]; None where nothing was coloured.
         score: what all figures come to, in [0, 1]; None where nothing was coloured, or looked at.
         figures: the others by name, each of the shot's worst segment.
@@ -55,6 +56,7 @@ class ShotSummary:
     end_s: Fraction
     status: ShotStatus
     reason: str = ""
+    tone: str = ""
     confidence: float | None = None
     score: float | None = None
     figures: Mapping[str, float] = field(default_factory=dict[str, float])
