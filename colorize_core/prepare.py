@@ -101,7 +101,7 @@ def _choose_stills(
     texts = request.stills()
     for i, text in enumerate(texts):
         progress("references", i, len(texts))
-        stills.append(_load(film, text))
+        stills.append(load_given(film, text))
     size = facts.anchors.working_size(film.info.width, film.info.height, film.info.sar)
     with FilmReader(film.info, film.timeline) as reader:
         sized = SizedReader(reader, *size)
@@ -114,7 +114,7 @@ def _choose_stills(
         ]
         found = locate(stills, film.thumbnails(), sized)
         enabled = [shot for shot in shots if shot.enabled]
-        views = (_view(shot.number, shot.span, sized) for shot in enabled)
+        views = (view_of(shot.number, shot.span, sized) for shot in enabled)
         chosen = {each.shot: _refer(film, each) for each in choose(views, found)}
         if facts.reference:
             served = [number for number, choice in chosen.items() if choice.stills]
@@ -153,7 +153,12 @@ def _make_stills(
     return choices
 
 
-def _load(film: Film, text: str) -> ColourStill:
+def load_given(film: Film, text: str) -> ColourStill:
+    """The still that ``IMAGE`` or ``IMAGE@TIME`` names, as the film's stored picture lies.
+
+    Raises:
+        ReferenceUnusable: it cannot be used, or its time is no moment of the film.
+    """
     spec = parse_reference(text)
     still = as_stored_picture(load_still(spec.uri), film.info.rotation)
     if spec.moment is None:
@@ -181,7 +186,8 @@ def _keep(film: Film, given: Iterable[ColourStill], choices: Iterable[ShotChoice
             yield f"{film.paths.relative(uri)} was {wrong} and is made again."
 
 
-def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
+def view_of(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
+    """What the choice of stills sees of a shot; frames are read when they are asked for."""
     samples = (next(reader.read(FrameSpan(at, at + 1))) for at in sample_frames(span))
     return ShotView(number, span, samples)
 

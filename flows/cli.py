@@ -34,6 +34,7 @@ from flows.options import (
     Work,
     Workers,
 )
+from flows.references_commands import references_app
 from flows.signals import Stopped, end_at_once, end_in_order
 from flows.terminal import say_error
 
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(references_app, name="references")
 
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
