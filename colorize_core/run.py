@@ -76,8 +76,9 @@ class FilmRun:
         self.film = film
         self.request = request
         self.pool = pool
+        change = film.change(config)
         works = [
-            work_of_shot(film.paths, film.ref, shot, choice, config, facts)
+            work_of_shot(film.paths, film.ref, shot, choice, config, facts, change)
             for shot, choice in zip(shots, choices, strict=True)
         ]
         self._works = {work.shot.number: work for work in works}
@@ -141,7 +142,7 @@ class FilmRun:
         Raises:
             CancelledError: the pool was closed.
         """
-        planned = [work.choice.making for work in self.shots if work.choice.making]
+        planned = [item for work in self.shots for item in work.choice.making]
         missing, damaged = missing_stills(planned)
         self.warnings += damaged
         there = len(planned) - len(missing)

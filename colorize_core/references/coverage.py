@@ -32,17 +32,17 @@ _DRIFT_STEPS = 4  # steps of a walk after which the drift is taken out
 _BLANK = 0.8  # contrast (L*) below which a frame shows no picture and wants no colour
 _FAINT = 0.5  # share of the shot's usual contrast below which a frame is in a fade
 _BLURRED = 0.6  # share of the shot's usual sharpness below which a frame is blurred
-_TIE_DB = 0.15  # of candidates this close to the best the one nearest to the middle is taken
+_TIE_DB = 0.1  # of candidates this close to the best the one nearest to the middle is taken
 
 # Expected gain in dB of PSNR over leaving a frame grey, where the carried lightness has a mean
 # squared error e (L*²) and comes from d frames away:
-#     29.7 - 0.84 · 10 log10(5 + e) - 2.4 · ln(1 + d / 8)
-# Least squares within the shots of DAVIS-2016 val (5) and Tears of Steel (24), nine candidates
-# each, coloured by part `match`; it explains 0.79 of the variance within a shot.
-_GAIN_DB = 29.7
-_SLOPE = 0.84
+#     28.2 - 0.87 · 10 log10(5 + e) - 1.2 · ln(1 + d / 8)
+# Least squares within 23 shots of DAVIS-2016 val and Tears of Steel, nine candidates each, coloured
+# by part `match`: it explains 0.79 of the variance within a shot.
+_GAIN_DB = 28.2
+_SLOPE = 0.87
 _FLOOR = 5.0
-_DISTANCE_DB = 2.4
+_DISTANCE_DB = 1.2
 _DISTANCE_FRAMES = 8.0
 # A still of another shot is matched, not tracked: it counts as one from this many frames away.
 _ELSEWHERE_FRAMES = 200

@@ -1,6 +1,6 @@
 """Which frames to colour: the proposals against the middle, the first and the last frame.
 
-    python -m tests.benchmarks.coverage --sequences ../shared/footage/davis [--quick]
+    python -m tests.benchmarks.coverage --sequences ../shared/footage/davis [--quick] [--jobs 2]
 
 Each folder of `--sequences` with ``frames/*.jpg`` is a shot; each film (.mp4, .mkv, .webm) there is
 cut into its shots, and those of 24 frames and more count, 150 frames at most. Shots are turned grey
@@ -18,7 +18,8 @@ the expected gain with the measured one over seven frames (`match` alone, every 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +50,7 @@ LEAST_FRAMES, MOST_FRAMES = 24, 150
 INTERVAL = 24
 RANKED = 7
 CARD = 128
+SAME_DB = 0.005
 
 
 @dataclass(frozen=True)
@@ -153,15 +155,22 @@ class Measured:
         """PSNR of each frame, with the true colours of the chosen ones as references."""
         anchors = plan_shot(1, self.span, INTERVAL, chosen).anchors
         colours = self._colours(anchors, chosen)
-        found = {}
+        found: dict[int, float] = {}
         for start, end in pairwise(anchors):
-            greys = list(self._reader.read(FrameSpan(start, end + 1)))
-            filled = self._flow.fill(greys, colours[start], colours[end], 0)
-            found |= {
-                grey.frame: self._error(grey.frame, each)
-                for grey, each in zip(greys, filled, strict=True)
-            }
+            found |= self.filled(start, end, colours)
         return found
+
+    def filled(self, start: int, end: int, colours: Mapping[int, Chroma]) -> dict[int, float]:
+        """PSNR of the frames of a segment between two anchors, these included."""
+        greys = list(self._reader.read(FrameSpan(start, end + 1)))
+        filled = self._flow.fill(greys, colours[start], colours[end], 0)
+        pairs = zip(greys, filled, strict=True)
+        return {grey.frame: self._error(grey.frame, each) for grey, each in pairs}
+
+    def true_chroma(self, frame: int) -> Chroma:
+        """The true colours of a frame, all sure."""
+        ab = np.ascontiguousarray(self._labs[frame][..., 1:])
+        return Chroma(ab, np.ones(ab.shape[:2], np.float32))
 
     def rank(self) -> float:
         """Spearman's correlation of the expected gain with the measured one."""
@@ -201,58 +210,72 @@ def proposed(measured: Measured, count: int) -> list[int]:
     return [pick.frame for pick in coverage.choose(measured.coverage(), count, 0.0)]
 
 
-def line(shot: Shot, *, others: bool) -> list[float]:
-    """Print a shot's figures; returns them, nan where they were not asked for."""
+@dataclass(frozen=True)
+class Line:
+    """A shot's figures: PSNR of pairs of choices, ours first, and `rank`; nan: not asked for."""
+
+    name: str
+    frames: int
+    first: int
+    figures: tuple[float, ...]
+
+
+def figures_of(case: tuple[Shot, bool]) -> Line:
+    """A shot's figures; with True, those of second and third proposals and the rank, too."""
+    cv2.setNumThreads(1)
+    shot, in_full = case
     measured = Measured(shot)
     middle, last = measured.span.middle, measured.span.end - 1
     found = proposed(measured, 3)
     figures = [*compare(measured, found[:1], [middle])]
-    if others:
+    if in_full:
         figures += [*compare(measured, found[:2], [0, last])]
         figures += [*compare(measured, found, [0, middle, last]), measured.rank()]
     else:
         figures += [float("nan")] * 5
+    return Line(shot.name, len(shot.frames), found[0], tuple(figures))
+
+
+def say(name: str, figures: Sequence[float]) -> None:
     cells = "".join("       –" if np.isnan(value) else f"{value:8.2f}" for value in figures)
-    print(f"{shot.name:28s}{len(shot.frames):6d}{found[0]:6d}{cells}", flush=True)
-    return figures
+    print(f"{name:36s}{cells}", flush=True)
 
 
-def means(name: str, figures: Sequence[Sequence[float]]) -> None:
-    table = np.array(figures)
+def means(name: str, lines: Sequence[Line]) -> None:
+    table = np.array([each.figures for each in lines])
     gains = table[:, 0] - table[:, 1]
-    values = [
-        np.nanmean(column) if np.isfinite(column).any() else float("nan") for column in table.T
-    ]
-    cells = "".join("       –" if np.isnan(value) else f"{value:8.2f}" for value in values)
-    print(f"{name:40s}{cells}")
+    asked = [column[np.isfinite(column)] for column in table.T]
+    say(f"mean, {name}", [column.mean() if len(column) else np.nan for column in asked])
     print(
         f"  first proposal over the middle: {gains.mean():+.2f} dB in the mean, "
-        f"{gains.min():+.2f} to {gains.max():+.2f}; better {int((gains > 0.005).sum())}, "
-        f"the same {int((abs(gains) <= 0.005).sum())}, worse {int((gains < -0.005).sum())}"
+        f"{gains.min():+.2f} to {gains.max():+.2f}; better {int((gains > SAME_DB).sum())}, "
+        f"the same {int((abs(gains) <= SAME_DB).sum())}, worse {int((gains < -SAME_DB).sum())}",
+        flush=True,
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Which frames to colour.")
     parser.add_argument("--sequences", type=Path, required=True, help="folder of shots")
-    parser.add_argument("--quick", action="store_true", help="no second and third, no hard cases")
+    parser.add_argument("--quick", action="store_true", help="the middle alone, no hard cases")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     arguments = parser.parse_args()
-    cv2.setNumThreads(1)
     shots = list(shots_in(arguments.sequences))
     if not shots:
-        raise SystemExit(
-            f"no shot (a folder with frames/*.jpg, or a film) in {arguments.sequences}"
-        )
-    print(f"{'':28s}frames first  1st  middle  1st 2  f, l    all 3 f, m, l  rank")
-    plain = [line(shot, others=not arguments.quick) for shot in shots]
-    means("as they are", plain)
-    if arguments.quick:
-        return
-    hard = []
-    for shot, other in zip(shots, [*shots[1:], shots[0]], strict=True):
-        hard += [line(case, others=False) for case in hard_cases(shot, other)]
-    means("hard cases", hard)
-    means("all", [*plain, *hard])
+        raise SystemExit(f"no shot (frames/*.jpg, or a film) in {arguments.sequences}")
+    neighbours = zip(shots, [*shots[1:], shots[0]], strict=True)
+    hard = [] if arguments.quick else [c for pair in neighbours for c in hard_cases(*pair)]
+    cases = [*((shot, not arguments.quick) for shot in shots), *((shot, False) for shot in hard)]
+    print(f"{'':20s}frames  first     1st  middle   1st 2    f, l   all 3 f, m, l    rank")
+    lines = []
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        for found in pool.map(figures_of, cases):
+            lines.append(found)
+            say(f"{found.name:22.22s}{found.frames:6d}{found.first:7d} ", found.figures)
+    means("as they are", lines[: len(shots)])
+    if hard:
+        means("hard cases", lines[len(shots) :])
+        means("all", lines)
 
 
 if __name__ == "__main__":
