@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,11 +25,17 @@ from colorize_core.media.color import lab_to_srgb
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.paths import FilmPaths, film_id
 from colorize_core.prepare import load_given, view_of
-from colorize_core.references.coverage import choose, cover, gain_from_elsewhere, working_size
+from colorize_core.references.coverage import (
+    choose,
+    cover,
+    gain_from_elsewhere,
+    shows_picture,
+    working_size,
+)
 from colorize_core.references.kinship import find_kin
 from colorize_core.references.locate import locate
 from colorize_core.references.proposals import ShotNeeds, rank
-from colorize_core.references.select import Choice, sample_frames
+from colorize_core.references.select import Choice
 from colorize_core.references.select import choose as choose_stills
 from colorize_core.request import MASTER_SUFFIX, FilmRequest, kept_request
 from colorize_core.shots.shot_list import Shot, read_csv
@@ -109,7 +116,7 @@ def propose(
             needs.append(_needs(film, reader, shot, choice, found, per_shot))
             progress("cover", done, len(shots))
         needs = _with_kin(film, reader, shots, needs)
-    ranked = rank(needs, len(film.timeline), count)
+    ranked = rank(needs, len(film.timeline), count, LEAST_GAIN_DB)
     lengths = {shot.number: len(shot.span) for shot in shots}
     return film, tuple(
         Proposal(
@@ -148,7 +155,7 @@ def _needs(
     return ShotNeeds(
         shot=shot.number,
         frames=len(shot.span),
-        has_db=float(np.max(has, axis=0).mean()) if has else 0.0,
+        has_db=_mean(np.max(has, axis=0)) if has else 0.0,
         picks=picks,
         is_open=not own,
     )
@@ -168,12 +175,19 @@ def _with_kin(
                 still = _frame(film, reader, firsts[giver])
                 targets = _samples(film, reader, spans[taker])
                 gain = gain_from_elsewhere(still.lstar, targets)
-                to_kin[giver][taker] = float(gain.mean())
+                to_kin[giver][taker] = _mean(gain)
     return [replace(need, to_kin=to_kin[need.shot]) for need in needs]
 
 
 def _samples(film: Film, reader: FilmReader, span: FrameSpan) -> list[GreyFrame]:
-    return [_frame(film, reader, frame) for frame in sample_frames(span)]
+    """A few frames of a shot that show something."""
+    numbers = sorted({span.start + len(span) * part // 8 for part in (1, 3, 5, 7)})
+    greys = (_frame(film, reader, number) for number in numbers)
+    return [grey for grey in greys if shows_picture(grey)]
+
+
+def _mean(gain: NDArray[np.float64]) -> float:
+    return float(gain.mean()) if gain.size else 0.0
 
 
 def _frame(film: Film, reader: FilmReader, frame: int) -> GreyFrame:

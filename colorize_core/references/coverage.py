@@ -32,7 +32,9 @@ _DRIFT_STEPS = 4  # steps of a walk after which the drift is taken out
 _BLANK = 0.8  # contrast (L*) below which a frame shows no picture and wants no colour
 _FAINT = 0.5  # share of the shot's usual contrast below which a frame is in a fade
 _BLURRED = 0.6  # share of the shot's usual sharpness below which a frame is blurred
-_TIE_DB = 0.1  # of candidates this close to the best the one nearest to the middle is taken
+_TIE_DB = (
+    0.25  # the estimate is no better: of frames this close the one nearest the middle is taken
+)
 
 # Expected gain in dB of PSNR over leaving a frame grey, where the carried lightness has a mean
 # squared error e (L*²) and comes from d frames away:
@@ -44,8 +46,8 @@ _SLOPE = 0.87
 _FLOOR = 5.0
 _DISTANCE_DB = 1.2
 _DISTANCE_FRAMES = 8.0
-# A still of another shot is matched, not tracked: it counts as one from this many frames away.
-_ELSEWHERE_FRAMES = 200
+# A still of another shot is matched, not tracked: this stands for its distance (30 pairs).
+_ELSEWHERE_DB = 7.2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +89,11 @@ def working_size(width: int, height: int, pixels: int = PIXELS) -> tuple[int, in
     return max(_SHORTEST_SIDE, round(width * scale)), max(_SHORTEST_SIDE, round(height * scale))
 
 
+def shows_picture(grey: GreyFrame) -> bool:
+    """Whether a frame shows anything that wants colour: not one that is black, white or flat."""
+    return float(grey.lstar.std()) >= _BLANK
+
+
 def cover(span: FrameSpan, reader: FrameReader, given: Sequence[int] = ()) -> Coverage:
     """Find out what a still of each of up to 15 frames of a shot would bring.
 
@@ -98,7 +105,7 @@ def cover(span: FrameSpan, reader: FrameReader, given: Sequence[int] = ()) -> Co
     first = span.start + (span.middle - span.start) % step  # so that the middle is a sample
     numbers = sorted({*range(first, span.end, step), *given})
     samples = [next(reader.read(FrameSpan(number, number + 1))) for number in numbers]
-    shown = [grey for grey in samples if float(grey.lstar.std()) >= _BLANK]
+    shown = [grey for grey in samples if shows_picture(grey)]
     candidates = _candidates(shown, span.middle)
     frames = sorted({*candidates, *given})
     walks = _Walks(samples)
@@ -107,7 +114,8 @@ def cover(span: FrameSpan, reader: FrameReader, given: Sequence[int] = ()) -> Co
     distance = np.abs(np.subtract.outer(np.array(frames, int), np.array(numbers, int)))
     targets = [grey.frame for grey in shown]
     columns = [numbers.index(frame) for frame in targets]
-    gain = _expected_db(errors, distance)[:, columns]
+    distance_db = _DISTANCE_DB * np.log1p(distance / _DISTANCE_FRAMES)
+    gain = _expected_db(errors, distance_db)[:, columns]
     return Coverage(span, tuple(frames), frozenset(candidates), tuple(targets), gain)
 
 
@@ -148,13 +156,13 @@ def gain_from_elsewhere(lstar: F32, targets: Sequence[GreyFrame]) -> NDArray[np.
     for grey in targets:
         wrong = transfer(grey.lstar, still).ab[..., 0] - grey.lstar
         errors.append(float(np.mean(resized(wrong, working_size(*size_of(wrong))) ** 2)))
-    return _expected_db(np.array(errors), np.full(len(errors), _ELSEWHERE_FRAMES))
+    return _expected_db(np.array(errors), np.full(len(errors), _ELSEWHERE_DB))
 
 
-def _expected_db(error: NDArray[np.float64], distance: NDArray[np.integer]) -> NDArray[np.float64]:
-    gain = _GAIN_DB - _SLOPE * 10 * np.log10(_FLOOR + error)
-    gain -= _DISTANCE_DB * np.log1p(distance / _DISTANCE_FRAMES)
-    return np.maximum(gain, 0)
+def _expected_db(
+    error: NDArray[np.float64], distance_db: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    return np.maximum(_GAIN_DB - _SLOPE * 10 * np.log10(_FLOOR + error) - distance_db, 0)
 
 
 def _candidates(shown: Sequence[GreyFrame], middle: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -48,23 +49,28 @@ class Ranked:
     serves: tuple[int, ...]
 
 
-def rank(needs: Sequence[ShotNeeds], film_frames: int, count: int) -> tuple[Ranked, ...]:
+def rank(
+    needs: Sequence[ShotNeeds], film_frames: int, count: int, least_db: float = 0.0
+) -> tuple[Ranked, ...]:
     """The `count` frames worth most, each valued beside those before it (greedily: what stills
-    bring together grows ever slower, so no other order is much better).
+    bring together grows ever slower, so no other order is much better); none that brings less than
+    `least_db` to its shot and serves no other.
 
     A still of a shot serves its kindred shots as long as they have none of their own.
     """
     by_shot = {each.shot: each for each in needs}
     has = {each.shot: each.has_db for each in needs}
     is_open = {each.shot: each.is_open for each in needs}
+    # The next still of a shot brings no more than the last one did, whatever a kindred one brought.
+    most = {each.shot: math.inf for each in needs}
     left = {each.shot: list(each.picks) for each in needs}
     ranked: list[Ranked] = []
 
     def value(shot: int) -> Ranked:
         need, pick = by_shot[shot], left[shot][0]
-        first = pick is need.picks[0]
         own = max(0.0, pick.gain_db - has[shot]) if is_open[shot] else pick.gain_db
-        kin = need.to_kin if first else {}
+        own = min(own, most[shot])
+        kin = need.to_kin if pick is need.picks[0] else {}
         more = {other: gain - has[other] for other, gain in kin.items() if is_open[other]}
         served = {other: gain for other, gain in more.items() if gain >= _SERVES_DB}
         total = own * need.frames + sum(by_shot[other].frames * served[other] for other in served)
@@ -72,12 +78,13 @@ def rank(needs: Sequence[ShotNeeds], film_frames: int, count: int) -> tuple[Rank
 
     while len(ranked) < count:
         values = [value(shot) for shot in left if left[shot]]
-        best = max(values, key=lambda each: (each.film_gain_db, -each.shot), default=None)
-        if best is None or best.film_gain_db <= 0:
+        worth = [each for each in values if each.gain_db > least_db or each.serves]
+        if not worth:
             break
+        best = max(worth, key=lambda each: (each.film_gain_db, -each.shot))
         ranked.append(best)
         left[best.shot].pop(0)
-        is_open[best.shot] = False
+        is_open[best.shot], most[best.shot] = False, best.gain_db
         for other in best.serves:
             has[other] = max(has[other], by_shot[best.shot].to_kin[other])
     return tuple(ranked)

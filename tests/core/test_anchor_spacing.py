@@ -58,7 +58,9 @@ def test_a_moving_shot_has_more_anchors_than_a_still_one() -> None:
 def test_a_cut_on_either_side_does_not_count() -> None:
     change = np.full(60, 0.2, np.float32)
     change[0] = 1.4
-    assert anchors(change, FrameSpan(0, 60)) == anchors(np.full(60, 0.2, np.float32), FrameSpan(0, 60))
+    assert anchors(change, FrameSpan(0, 60)) == anchors(
+        np.full(60, 0.2, np.float32), FrameSpan(0, 60)
+    )
 
 
 def test_a_long_shot_has_them_nearer_where_it_moves() -> None:

@@ -58,6 +58,12 @@ def test_what_stills_from_elsewhere_bring_already_is_taken_off() -> None:
     assert rank([needs(1, 100, (5, 9.0), has=9.5)], 100, 1) == ()
 
 
+def test_beside_a_kindred_still_a_second_one_brings_no_more_than_the_first() -> None:
+    film = [needs(1, 90, (5, 9.0), shot2=8.5), needs(2, 10, (92, 9.0), (98, 3.0))]
+    assert [each.gain_db for each in rank(film, 100, 5)] == pytest.approx([9.0, 0.5, 0.5])
+    assert [each.frame for each in rank(film, 100, 5, least_db=0.6)] == [5]
+
+
 def test_nothing_to_propose() -> None:
     assert rank([], 100, 5) == ()
     assert rank([needs(1, 100)], 100, 5) == ()
