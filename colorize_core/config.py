@@ -84,6 +84,31 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
     tone: ToneSettings = Field(
         default=ToneSettings(), description="One tone for the stills of one scene."
     )
+    anchor_spacing: Literal["fixed", "adaptive"] = Field(
+        default="fixed",
+        description="fixed: an anchor every anchor_interval frames (paper). adaptive: nearer "
+        "together where the picture changes fast, a third of anchor_interval at least; wider where "
+        "it does not, twice anchor_interval at most, or what svd.max_frames allows.",
+    )
+    reference_choice: Literal["coverage", "middle"] = Field(
+        default="coverage",
+        description="Which frame of a shot a still is made of: coverage: the one whose colours "
+        "would reach most of the shot; middle: its middle frame (paper, section 3.1).",
+    )
+    most_references: int = Field(
+        default=3,
+        ge=1,
+        le=15,
+        description="Stills made for one shot, at most; more than one with coverage only, for "
+        "shots that are long or change.",
+    )
+    least_gain: float = Field(
+        default=3.0,
+        ge=0,
+        le=30,
+        description="dB of PSNR that a further still has to be expected to bring to its shot. "
+        "Small: many stills, which may not agree in their colours.",
+    )
     merge: Literal["exact_luma", "lab"] = Field(
         default="exact_luma",
         description="How chroma meets the source: exact_luma keeps its Y' plane bit for bit; "
@@ -135,6 +160,11 @@ class RunConfig(BaseModel, frozen=True, extra="forbid"):
         return settings
 
     @property
+    def most_stills(self) -> int:
+        """Stills that are made for one shot, at most."""
+        return self.most_references if self.reference_choice == "coverage" else 1
+
+    @property
     def digest(self) -> str:
         return digest_of(self.model_dump(mode="json", exclude={"budgets", "quality"}))
 
@@ -143,7 +173,10 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "exemplar": {"parts": {"reference": "images", "anchors": "match", "interpolation": "flow"}},
-    "paper": {"parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "svd"}},
+    "paper": {
+        "parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "svd"},
+        "reference_choice": "middle",
+    },
     "fast": {"parts": {"reference": "qwen", "anchors": "dual_attention", "interpolation": "flow"}},
 }
 

@@ -16,9 +16,10 @@ from colorize_core.engines.catalog import PartFacts
 from colorize_core.engines.contract import Facts
 from colorize_core.film import Film
 from colorize_core.placement import Group
-from colorize_core.plan import ShotPlan, group_anchors, plan_shot
+from colorize_core.plan import ShotPlan, group_anchors
 from colorize_core.references.stills import parse_reference
 from colorize_core.request import FilmRequest
+from colorize_core.shot_work import planned
 from colorize_core.shots.shot_list import ShotList
 from colorize_core.timebase import parse_moment
 from colorize_core.timings import FINISH, Timings, units
@@ -68,11 +69,12 @@ class Estimate(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Shot:
-    """A shot that is colorized. `marks`: its frames that stills show."""
+    """A shot that is colorized. `marks`: its frames that stills show; `makes`: stills to be made,
+    at most."""
 
     plan: ShotPlan
     marks: tuple[int, ...]
-    makes_still: bool
+    makes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def estimate(
         frames=len(film.timeline),
         shots=len(shots),
         grey_shots=len(shots) - len(chosen),
-        stills=sum(shot.makes_still for shot in chosen),
+        stills=sum(shot.makes for shot in chosen),
         anchors=sum(len(shot.plan.anchors) for shot in chosen),
         segments=sum(len(shot.plan.segments) for shot in chosen),
         stages=stages,
@@ -125,14 +127,16 @@ def _shots(
 ) -> Iterator[_Shot]:
     moments = [parse_reference(text).moment for text in request.stills()]
     shown = {parse_moment(moment, film.timeline) for moment in moments if moment}
+    change = film.change(request.config)
+    most = request.config.most_stills
     for shot in shots:
         if not shot.enabled:
             continue
         marks = tuple(sorted(frame for frame in shown if frame in shot.span))
-        makes = makes_stills and not marks
+        makes = most if makes_stills and not marks else 0
         if makes:
             marks = (shot.span.middle,)
-        plan = plan_shot(shot.number, shot.span, request.config.anchor_interval, marks)
+        plan = planned(shot, request.config, marks, change)
         yield _Shot(plan, marks, makes)
 
 
@@ -140,7 +144,7 @@ def _work(shots: Sequence[_Shot], facts: PartFacts, frames: int) -> list[_Work]:
     """The stages in the order they run."""
     walks = facts.anchors.walks
     amounts: dict[Stage, int] = {
-        "reference": sum(shot.makes_still for shot in shots),
+        "reference": sum(shot.makes for shot in shots),
         "anchors": sum(_walked(shot) if walks else len(shot.plan.anchors) for shot in shots),
         "interpolation": sum(len(each.reads) for shot in shots for each in shot.plan.segments),
     }

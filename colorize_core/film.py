@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from colorize_core import same_source, sealed_json, storage
+from colorize_core.anchor_spacing import change_of
+from colorize_core.config import RunConfig
+from colorize_core.engines.contract import F32
 from colorize_core.errors import ObjectDamaged, ObjectMissing
 from colorize_core.manifest.schema import FilmRow
 from colorize_core.media.probe import Scan, scan
@@ -80,6 +83,11 @@ class Film:
         with storage.open_read(self.paths.thumbnails) as file:
             while block := file.read(_THUMBNAILS_AT_ONCE * width * height):
                 yield np.frombuffer(block, np.uint8).reshape(-1, height, width)
+
+    def change(self, config: RunConfig) -> F32 | None:
+        """How much each frame differs from the one before (`anchor_spacing.change_of`), where
+        anchors are spaced by it."""
+        return change_of(self.thumbnails()) if config.anchor_spacing == "adaptive" else None
 
 
 def open_film(request: FilmRequest, progress: Progress) -> Film:

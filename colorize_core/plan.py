@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from colorize_core.timebase import FrameSpan
+
+_ROUNDING = 1e-6  # of sums of densities
 
 
 def segment_id(shot: int, segment: int) -> str:
@@ -45,9 +51,19 @@ class ShotPlan:
     segments: tuple[Segment, ...]
 
 
-def plan_shot(shot: int, span: FrameSpan, interval: int, at: Iterable[int] = ()) -> ShotPlan:
+def plan_shot(
+    shot: int,
+    span: FrameSpan,
+    interval: int,
+    at: Iterable[int] = (),
+    density: NDArray[np.float64] | None = None,
+) -> ShotPlan:
     """Anchors every `interval` frames, at both ends of the shot, and at the frames `at`
     (where a reference shows that very frame: its colours are known best there).
+
+    Args:
+        density: anchors per frame at each frame of the shot (`anchor_spacing.density_of`), in the
+            place of one every `interval` frames.
 
     Raises:
         ValueError: interval below 1, or a frame of `at` outside the shot.
@@ -58,13 +74,28 @@ def plan_shot(shot: int, span: FrameSpan, interval: int, at: Iterable[int] = ())
     if any(frame not in span for frame in extra):
         raise ValueError(f"anchor outside shot {shot} ({span})")
     last = span.end - 1
-    anchors = tuple(sorted({*range(span.start, span.end, interval), last, *extra}))
+    if density is None:
+        anchors = tuple(sorted({*range(span.start, span.end, interval), last, *extra}))
+    else:
+        fixed = sorted({span.start, last, *extra})
+        sections = [(a - span.start, b - span.start) for a, b in pairwise(fixed)]
+        between = (span.start + each for a, b in sections for each in _spread(a, b, density))
+        anchors = tuple(sorted({*fixed, *between}))
     pairs = list(pairwise(anchors)) or [(last, last)]
     segments = tuple(
         Segment(shot, i, FrameSpan(a, b + 1 if b == last else b), a, b)
         for i, (a, b) in enumerate(pairs)
     )
     return ShotPlan(shot, span, anchors, segments)
+
+
+def _spread(start: int, end: int, density: NDArray[np.float64]) -> Iterator[int]:
+    """Anchors between two anchors, in frames after the shot's first: as many as the density asks
+    for, each with the same share of it on either side."""
+    passed = np.cumsum(density[start + 1 : end + 1])
+    parts = math.ceil(passed[-1] - _ROUNDING)
+    for i in range(1, parts):
+        yield start + 1 + int(np.searchsorted(passed, passed[-1] * i / parts - _ROUNDING))
 
 
 def group_anchors(

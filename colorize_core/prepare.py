@@ -18,6 +18,8 @@ from colorize_core.manifest.schema import ShotRow
 from colorize_core.media.decode import FilmReader, SizedReader
 from colorize_core.media.source import SourceInfo
 from colorize_core.names import reference_name
+from colorize_core.references.coverage import choose as choose_frames
+from colorize_core.references.coverage import cover, working_size
 from colorize_core.references.kinship import find_kin
 from colorize_core.references.locate import locate
 from colorize_core.references.select import Choice, ShotView, choose, misplaced, sample_frames
@@ -110,7 +112,7 @@ def _choose_stills(
     texts = request.stills()
     for i, text in enumerate(texts):
         progress("references", i, len(texts))
-        stills.append(_load(film, text))
+        stills.append(load_given(film, text))
     size = facts.anchors.working_size(film.info.width, film.info.height, film.info.sar)
     with FilmReader(film.info, film.timeline) as reader:
         sized = SizedReader(reader, *size)
@@ -123,13 +125,13 @@ def _choose_stills(
         ]
         found = locate(stills, film.thumbnails(), sized)
         enabled = [shot for shot in shots if shot.enabled]
-        views = (_view(shot.number, shot.span, sized) for shot in enabled)
+        views = (view_of(shot.number, shot.span, sized) for shot in enabled)
         fixed, apart = _tone_rules(texts, stills, request.config.tone)
         chosen = {each.shot: _refer(film, each, fixed, apart) for each in choose(views, found)}
         if facts.reference:
             served = [number for number, choice in chosen.items() if choice.stills]
             bare = [shot for shot in enabled if shot.number not in served]
-            chosen |= _make_stills(film, request.config, bare, facts.reference, sized)
+            chosen |= _make_stills(film, request.config, bare, facts.reference, sized, progress)
     warnings += _keep(film, found, chosen.values())
     progress("references", len(texts), len(texts))
     grey = ShotChoice((), DISABLED)
@@ -137,33 +139,63 @@ def _choose_stills(
 
 
 def _make_stills(
-    film: Film, config: RunConfig, shots: Sequence[Shot], facts: Facts, reader: SizedReader
+    film: Film,
+    config: RunConfig,
+    shots: Sequence[Shot],
+    facts: Facts,
+    reader: SizedReader,
+    progress: Progress,
 ) -> dict[int, ShotChoice]:
-    """For each shot, the still of its middle frame that will be made (paper, section 3.1)."""
-    middles = {shot.number: shot.span.middle for shot in shots}
+    """For each shot, the stills of its frames that will be made.
+
+    A further still of a shot is made with what its first one is made with, or with the first: so
+    two rounds make all of them.
+    """
+    frames = dict[int, tuple[int, ...]]()
+    for done, shot in enumerate(shots, start=1):
+        frames[shot.number] = _frames_to_make(film, config, shot.span, reader.reader)
+        progress("cover", done, len(shots))
     views = (
-        (number, next(reader.read(FrameSpan(frame, frame + 1))))
-        for number, frame in middles.items()
+        (number, next(reader.read(FrameSpan(first, first + 1))))
+        for number, (first, *_) in frames.items()
     )
-    kin = find_kin(views, facts.kindred)
     prompts = {shot.number: shot.prompt for shot in shots}
     choices: dict[int, ShotChoice] = {}
-    for shot, leaders in ((each.shot, each.leaders) for each in kin):
-        frame, prompt = middles[shot], prompts[shot]
+    for kin in find_kin(views, facts.kindred):
+        shot, prompt, leaders = kin.shot, prompts[kin.shot], kin.leaders
         kindred = tuple(choices[leader].stills[0] for leader in leaders)
-        name = reference_name(film.info.digest, frame, prompt, kindred, facts, config)
-        still = StillRef(name, film.paths.reference(name), frame)
+        stills, making = list[StillRef](), list[ReferenceItem]()
+        for frame in frames[shot]:
+            name = reference_name(film.info.digest, frame, prompt, kindred, facts, config)
+            uri = film.paths.reference(name)
+            stills.append(StillRef(name, uri, frame))
+            making.append(ReferenceItem(film.ref, config, shot, frame, prompt, kindred, uri))
+            kindred = kindred or tuple(stills[: facts.kindred])
+        count = f"{len(stills)} stills " if len(stills) > 1 else ""
         likes = f", like shot{'s' * (len(leaders) > 1)} {' and '.join(map(str, leaders))}"
-        choices[shot] = ShotChoice(
-            (still,),
-            f"made from the prompt{likes if leaders else ''}",
-            1.0,
-            ReferenceItem(film.ref, config, shot, frame, prompt, kindred, still.uri),
-        )
+        reason = f"{count}made from the prompt{likes if leaders else ''}"
+        choices[shot] = ShotChoice(tuple(stills), reason, 1.0, tuple(making))
     return choices
 
 
-def _load(film: Film, text: str) -> ColourStill:
+def _frames_to_make(
+    film: Film, config: RunConfig, span: FrameSpan, reader: FilmReader
+) -> tuple[int, ...]:
+    """The middle frame (paper, section 3.1), or those whose stills would bring most to the shot."""
+    if config.reference_choice == "middle":
+        return (span.middle,)
+    size = working_size(film.info.width, film.info.height)
+    covered = cover(span, SizedReader(reader, *size))
+    picks = choose_frames(covered, config.most_references, config.least_gain)
+    return tuple(pick.frame for pick in picks) or (span.middle,)
+
+
+def load_given(film: Film, text: str) -> ColourStill:
+    """The still that ``IMAGE`` or ``IMAGE@TIME`` names, as the film's stored picture lies.
+
+    Raises:
+        ReferenceUnusable: it cannot be used, or its time is no moment of the film.
+    """
     spec = parse_reference(text)
     still = as_stored_picture(load_still(spec.uri), film.info.rotation)
     if spec.moment is None:
@@ -206,7 +238,8 @@ def _tone_rules(
     return frozenset(still.digest for still in stills) - apart, apart
 
 
-def _view(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
+def view_of(number: int, span: FrameSpan, reader: SizedReader) -> ShotView:
+    """What the choice of stills sees of a shot; frames are read when they are asked for."""
     samples = (next(reader.read(FrameSpan(at, at + 1))) for at in sample_frames(span))
     return ShotView(number, span, samples)
 

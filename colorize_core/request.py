@@ -138,8 +138,9 @@ def check_request(request: FilmRequest) -> None:
     if not stills and not makes_references(request.config):
         raise ReferenceUnusable(
             "No colour reference was given, so there is nothing to take colours from.",
-            "Export a frame of the film, colour it in any paint program, and pass it with "
-            "--reference still.png@TIME (or a folder of stills with --references DIR).",
+            "Export a frame of the film (kinecolor references export SOURCE picks those that help "
+            "most), colour it in any paint program, and pass it with --reference still.png@TIME, "
+            "or a folder of stills with --references DIR.",
         )
     for still in stills:
         uri = parse_reference(still).uri

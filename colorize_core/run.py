@@ -30,7 +30,7 @@ from colorize_core.rows import film_row, planned_segment, shot_row
 from colorize_core.scope import ALL, Scope
 from colorize_core.shot_run import ShotRun
 from colorize_core.shot_work import ShotChoice, ShotWork, work_of_shot
-from colorize_core.shots.shot_list import ShotList
+from colorize_core.shots.shot_list import Shot, ShotList
 from colorize_core.timings import Timings
 from colorize_core.toned_stills import bring_together, stills_of_finished
 from colorize_core.work import Outcome, Pool, Progress, StillRef
@@ -78,9 +78,9 @@ class FilmRun:
         self.film = film
         self.request = request
         self.pool = pool
+        self._change = film.change(config)
         works = [
-            work_of_shot(film.paths, film.ref, shot, choice, config, facts)
-            for shot, choice in zip(shots, choices, strict=True)
+            self._plan_work(shot, choice) for shot, choice in zip(shots, choices, strict=True)
         ]
         self._works = {work.shot.number: work for work in works}
         self.ledger = Ledger(film.paths)
@@ -136,6 +136,10 @@ class FilmRun:
         """Take `work` for its shot: its stills changed in tone, or some of its frames stay grey."""
         self._works[work.shot.number] = work
 
+    def _plan_work(self, shot: Shot, choice: ShotChoice) -> ShotWork:
+        film, config = self.film, self.request.config
+        return work_of_shot(film.paths, film.ref, shot, choice, config, self.facts, self._change)
+
     # -- stills ------------------------------------------------------------------------------
 
     def make_references(self) -> None:
@@ -145,7 +149,7 @@ class FilmRun:
         Raises:
             CancelledError: the pool was closed.
         """
-        planned = [work.choice.making for work in self.shots if work.choice.making]
+        planned = [item for work in self.shots for item in work.choice.making]
         missing, damaged = missing_stills(planned)
         self.warnings += damaged
         there = len(planned) - len(missing)
@@ -171,8 +175,7 @@ class FilmRun:
         )
         self.warnings += toned.warnings
         for number, choice in toned.choices.items():
-            shot = self.work(number).shot
-            work = work_of_shot(self.film.paths, self.film.ref, shot, choice, config, self.facts)
+            work = self._plan_work(self.work(number).shot, choice)
             self.change_work(work)
             self.ledger.update_segments([planned_segment(self, work, s) for s, _ in work.segments])
             self.ledger.update_shots([shot_row(self, work, "pending")])

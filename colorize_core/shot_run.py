@@ -98,9 +98,10 @@ class ShotRun:
         digests = {uri: digest for uri in wanted if (digest := self._find_anchor(uri))}
         absent = wanted - digests.keys()
         failed: dict[str, KinecolorError] = {}
-        making = self._work.choice.making
-        if making and (error := self._run.failed_stills.get(making.output)):
-            return digests, dict.fromkeys(absent, error)
+        failed_stills = self._run.failed_stills
+        for still in self._work.choice.making:
+            if error := failed_stills.get(still.output):
+                return digests, dict.fromkeys(absent, error)
         items = [each for item in self._work.anchors if (each := item.only(absent))]
         for item, ended in self._run.each_done(items):
             if isinstance(ended, KinecolorError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from colorize_core.anchor_spacing import density_of
 from colorize_core.config import RunConfig
 from colorize_core.engines.catalog import PartFacts
+from colorize_core.engines.contract import F32
 from colorize_core.names import anchor_name, chunk_name, segment_name
 from colorize_core.paths import FilmPaths, digest_in
-from colorize_core.plan import Segment, group_anchors, group_segments, plan_shot
+from colorize_core.plan import Segment, ShotPlan, group_anchors, group_segments, plan_shot
 from colorize_core.shots.shot_list import Shot
 from colorize_core.timebase import FrameSpan
 from colorize_core.work import AnchorsItem, ChunkItem, FilmRef, ReferenceItem, SegmentItem, StillRef
@@ -35,16 +37,16 @@ class ShotChoice:
     """What a shot takes its colours from.
 
     `reason` says in one line how the stills were chosen, or why the shot stays grey. `score` in
-    [0, 1] says how well the best still fits. `making`: the work that makes the still, where it is
-    not a user's; its name is known before. `fixed`: digests of its stills that set the tone of
-    their scenes and are not changed. `apart`: of those that have a tone of their own. `tone`: what
-    was done to the others; None: nothing.
+    [0, 1] says how well the best still fits. `making`: the work that makes the stills, where they
+    are not a user's; their names are known before. `fixed`: digests of its stills that set the tone
+    of their scenes and are not changed. `apart`: of those that have a tone of their own. `tone`:
+    what was done to the others; None: nothing.
     """
 
     stills: tuple[StillRef, ...]
     reason: str
     score: float = 0.0
-    making: ReferenceItem | None = None
+    making: tuple[ReferenceItem, ...] = ()
     fixed: frozenset[str] = frozenset()
     apart: frozenset[str] = frozenset()
     tone: ToneChange | None = None
@@ -65,6 +67,14 @@ class ShotWork:
         return not self.choice.stills
 
 
+def planned(
+    shot: Shot, config: RunConfig, marks: Sequence[int], change: F32 | None = None
+) -> ShotPlan:
+    """The plan of a shot with stills of its frames `marks`. `change`: as for `work_of_shot`."""
+    density = None if change is None else density_of(change, shot.span, config)
+    return plan_shot(shot.number, shot.span, config.anchor_interval, marks, density)
+
+
 def work_of_shot(
     paths: FilmPaths,
     film: FilmRef,
@@ -72,11 +82,13 @@ def work_of_shot(
     choice: ShotChoice,
     config: RunConfig,
     facts: PartFacts,
+    change: F32 | None = None,
 ) -> ShotWork:
-    """The work of `shot` by the parts of `config`, whose facts are `facts`."""
+    """The work of `shot` by the parts of `config`, whose facts are `facts`. `change`: the
+    film's (`Film.change`), where `config` spaces anchors by it."""
     source = film.source.digest
     marks = [still.frame for still in choice.stills if still.frame is not None]
-    plan = plan_shot(shot.number, shot.span, config.anchor_interval, marks)
+    plan = planned(shot, config, marks, change)
     runs = group_segments(plan.segments, FRAMES_IN_ONE_CHUNK)
     if not choice.stills:
         grey = tuple(_chunk(paths, film, config, shot.number, run, {}) for run in runs)

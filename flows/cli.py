@@ -36,6 +36,7 @@ from flows.options import (
     Workers,
     settings,
 )
+from flows.references_commands import references_app
 from flows.signals import Stopped, end_at_once, end_in_order
 from flows.terminal import say_error
 
@@ -47,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(references_app, name="references")
 
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 

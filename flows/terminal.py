@@ -28,6 +28,8 @@ _STAGES = {
     "identify": ("Reading the source", "MiB"),
     "scan": ("Scanning frames and shots", "frames"),
     "references": ("Choosing references", "stills"),
+    "cover": ("Comparing frames of shots", "shots"),
+    "export": ("Writing frames to colour", "frames"),
     "claim": ("Waiting for another run", "s"),
     "workers": ("Waiting for workers of the cluster", "workers"),
     "films": ("Colorizing films", "films"),

@@ -19,6 +19,7 @@ from colorize_core.archive.summary import ArchiveSummary
 from colorize_core.config import RunConfig
 from colorize_core.estimate import Estimate
 from colorize_core.evaluation.measure import Evaluation
+from colorize_core.propose import Proposal
 from colorize_core.shots.shot_list import COLUMNS
 from colorize_core.status import FilmStatusReport
 from colorize_core.summary import RunSummary
@@ -43,6 +44,7 @@ JSON_KEYS = {
     "estimate": set(Estimate.model_fields),
     "fetch-weights": {"weights"},
     "train-controlnet": {"controlnet", "losses", "skipped"},
+    "references export": {"folder", "proposals", *Proposal.model_fields},
     "doctor": {field.name for field in dataclasses.fields(Check)},
 }
 
@@ -143,7 +145,10 @@ def commands() -> dict[str, list[str]]:
     assert isinstance(group, TyperGroup)
     found = {}
     for name, command in group.commands.items():
-        found[name] = [_row_of(parameter) for parameter in command.params]
+        inner = command.commands if isinstance(command, TyperGroup) else {}
+        named = {f"{name} {each}": one for each, one in inner.items()} or {name: command}
+        for full_name, one in named.items():
+            found[full_name] = [_row_of(parameter) for parameter in one.params]
     return found
 
 

@@ -137,8 +137,7 @@ def made_request(folder: Path, lights: Mapping[int, Light]) -> FilmRequest:
     with hold(film.paths, quiet) as claim:
         planned = prepare_run(film, request, LocalPool(), quiet, claim)
     for work in planned.shots:
-        item = work.choice.making
-        assert item is not None
+        (item,) = work.choice.making
         still = ColourStill("made", lab_of_pixels(lit(item.shot, lights)))
         Path(item.output).parent.mkdir(exist_ok=True)
         Path(item.output).write_bytes(as_png(still, Path(item.output).name))
