@@ -79,9 +79,7 @@ class FilmRun:
         self.request = request
         self.pool = pool
         self._change = film.change(config)
-        works = [
-            self._plan_work(shot, choice) for shot, choice in zip(shots, choices, strict=True)
-        ]
+        works = [self._plan_work(shot, choice) for shot, choice in zip(shots, choices, strict=True)]
         self._works = {work.shot.number: work for work in works}
         self.ledger = Ledger(film.paths)
         self.warnings: list[str] = [
