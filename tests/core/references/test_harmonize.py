@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+import json
+from itertools import combinations, pairwise
+from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 
 from colorize_core.engines.contract import ColourStill
@@ -93,3 +97,24 @@ def test_a_far_one_comes_nearer_as_far_as_it_may() -> None:
 def test_nothing_to_bring_together() -> None:
     assert harmonize([], {}, MOST) == {}
     assert harmonize(stills(3), {}, MOST) == {}
+
+
+@pytest.mark.footage
+def test_true_stills_of_a_real_film_are_left_alone(footage: Path) -> None:
+    """Two of each of eighteen shots of Tears of Steel; in shot 12 a red lamp is on that was off in
+    shot 3, which shows the same."""
+    cuts = json.loads((footage / "cuts_gt.json").read_text())["mdn_tears-of-steel-battle.webm"]
+    spans = list(pairwise([0, *cuts["cuts"]]))[:18]
+    wanted = [start + (end - start) * third // 3 for start, end in spans for third in (1, 2)]
+    colours = []
+    with av.open(str(footage / "cuts" / "mdn_tears-of-steel-battle.webm")) as film:
+        for i, frame in enumerate(film.decode(video=0)):
+            if i in wanted:
+                lab = lab_of_pixels(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
+                colours.append(SceneColours.of(ColourStill("any", lab)))
+            if i >= wanted[-1]:
+                break
+    differences = find_differences(colours)
+    assert len(differences) >= 8
+    served = [Served(f"s{i}", (i // 2 + 1,)) for i in range(len(colours))]
+    assert harmonize(served, differences, MOST) == {}
