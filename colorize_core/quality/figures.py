@@ -23,9 +23,9 @@ MEANINGS: dict[Name, str] = {
 }
 
 # What each figure says of the squared error of the colours (a*b* units squared), and the error at
-# which the score is ½. Fitted by `python -m tests.benchmarks.watch` to 135 runs over DAVIS, in the
-# logarithm of the error, and rounded. Flicker and joint are kept above what the fit gives (0.1, 0):
-# eyes mind them more than the error does.
+# which the score is ½. Fitted to the segments of the 135 runs of `tests.benchmarks.watch` (which
+# prints a fit to whole runs) in the logarithm of the error, and rounded. Flicker and joint are kept
+# a little above what the fit gives (0.1, 0): eyes mind them more than the error does.
 _GREY, _FLICKER, _DRIFT, _BLEEDING, _JOINT, _DOUBT = 90.0, 0.2, 1.4, 200.0, 0.05, 40.0
 _HALF = 100.0
 
