@@ -126,7 +126,7 @@ def test_no_setting_is_documented_that_is_not_there() -> None:
     [
         ("| `merge` |", "| `merged` |"),
         ("| `anchor_interval` | `24` |", "| `anchor_interval` | `25` |"),
-        ("| `match.doubt` | `15.0` | ≥ 0, ≤ 1000 |", "| `match.doubt` | `15.0` | ≥ 0 |"),
+        ("| `match.guess_weight` | `1.0` | ≥ 0, ≤ 100 |", "| `match.guess_weight` | `1.0` | ≥ 0 |"),
     ],
 )
 def test_a_missing_setting_and_a_wrong_default_or_range_are_seen(old: str, new: str) -> None:

@@ -1,11 +1,13 @@
 """Colours of one frame carried through a sequence: the command line against chained flow.
 
     python -m tests.benchmarks.propagation --sequences ../shared/footage/davis [--quick]
+        [--references 3]
 
 Each folder of `--sequences` holds ``frames/*.jpg``. A sequence is turned grey (8 bits, L* only),
 the true colours of its middle frame are the only reference, and both ways go from file to file.
 PSNR in R'G'B', float, range 255, mean over all other frames; CDC (TCVC) over all frames, 8 bits;
-seconds after start-up. `--quick` takes 25 frames about the middle.
+seconds after start-up. `--quick` takes 25 frames about the middle. With `--references 3` the first
+and the last frame are references, too, for the command line alone: chained flow takes one.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -72,20 +74,22 @@ def read_rgb(path: Path) -> Iterator[F32]:
     return master_frames(str(path), scan(str(path)).info.tags)
 
 
-def quality(path: Path, truth: Sequence[U8], shown: int) -> tuple[float, float]:
-    """PSNR over all frames but `shown`, and CDC over all."""
+def quality(path: Path, truth: Sequence[U8], shown: Collection[int]) -> tuple[float, float]:
+    """PSNR over all frames but those `shown`, and CDC over all."""
     errors, histograms = [], []
     for i, (found, true) in enumerate(zip(read_rgb(path), truth, strict=True)):
         histograms.append(histogram(np.rint(found).astype(np.uint8)))
-        if i != shown:
+        if i not in shown:
             errors.append(psnr(found, true))
     return float(np.mean(errors)), float(cdc(histograms).mean())
 
 
-def colorize(source: Path, still: Path, shown: int, out: Path) -> float:
+def colorize(source: Path, stills: Mapping[int, Path], out: Path) -> float:
     """The real command line; seconds after start-up, by its own account."""
     command = [sys.executable, "-m", "flows.cli", "colorize", str(source), "-o", str(out), "--json"]
-    command += ["--reference", f"{still}@f{shown}", "--set", "merge=lab"]
+    for shown, still in stills.items():
+        command += ["--reference", f"{still}@f{shown}"]
+    command += ["--set", "merge=lab"]
     command += ["--work", str(out.parent / "work")]
     environment = {**os.environ, "PREFECT_HOME": str(out.parent / "prefect")}
     told = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -94,28 +98,31 @@ def colorize(source: Path, still: Path, shown: int, out: Path) -> float:
     return float(json.loads(told.stdout)["seconds"])
 
 
-def measure(sequence: Path, quick: bool) -> Figures:
+def measure(sequence: Path, quick: bool, references: int) -> Figures:
     truth = [np.asarray(Image.open(path)) for path in sorted(sequence.glob("frames/*.jpg"))]
     if quick:
         start = max(0, len(truth) // 2 - QUICK_FRAMES // 2)
         truth = truth[start : start + QUICK_FRAMES]
-    shown = len(truth) // 2
+    middle = len(truth) // 2
+    shown = [middle] if references == 1 else [0, middle, len(truth) - 1]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source, still = folder / "grey.mkv", folder / "still.png"
+        source = folder / "grey.mkv"
+        stills = {frame: folder / f"still{frame}.png" for frame in shown}
         greys = [grey_of(frame) for frame in truth]
         write_grey(source, greys)
-        Image.fromarray(truth[shown]).save(still)
+        for frame, still in stills.items():
+            Image.fromarray(truth[frame]).save(still)
         theirs_s = colorize_by_chained_flow(
-            source, lab_of_pixels(truth[shown]), shown, folder / "chained.mkv"
+            source, lab_of_pixels(truth[middle]), middle, folder / "chained.mkv"
         )
-        ours_s = colorize(source, still, shown, folder / "out.mkv")
+        ours_s = colorize(source, stills, folder / "out.mkv")
         ours = quality(folder / "out.mkv", truth, shown)
         theirs = quality(folder / "chained.mkv", truth, shown)
     left_grey = [
         psnr(np.repeat(grey[..., None], 3, axis=2).astype(np.float32), true)
         for i, (grey, true) in enumerate(zip(greys, truth, strict=True))
-        if i != shown
+        if i not in shown
     ]
     grey_psnr = float(np.mean(left_grey))
     speed = theirs_s / ours_s
@@ -132,6 +139,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Propagation of colours.")
     parser.add_argument("--sequences", type=Path, required=True, help="folder of sequences")
     parser.add_argument("--quick", action="store_true", help="25 frames of each")
+    parser.add_argument(
+        "--references",
+        type=int,
+        choices=(1, 3),
+        default=1,
+        help="the middle frame, or both ends too",
+    )
     arguments = parser.parse_args()
     folders = sorted(path for path in arguments.sequences.iterdir() if (path / "frames").is_dir())
     if not folders:
@@ -139,7 +153,7 @@ def main() -> None:
     print(HEADER)
     found = []
     for folder in folders:
-        found.append(measure(folder, arguments.quick))
+        found.append(measure(folder, arguments.quick, arguments.references))
         print(line(folder.name, astuple(found[-1])), flush=True)
     print(line("mean", np.mean([astuple(each) for each in found], axis=0).tolist()))
 

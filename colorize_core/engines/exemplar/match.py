@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from colorize_core.engines.contract import (
 )
 from colorize_core.engines.exemplar.correspond import transfer
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
-from colorize_core.engines.exemplar.propagate import Source, Walk, blend, fuse, precision
+from colorize_core.engines.exemplar.doubt import confidence_of, match_error, precision
+from colorize_core.engines.exemplar.propagate import Source, Vote, Walk, blend, fuse
 from colorize_core.engines.exemplar.raster import resized, size_of, to_byte
+from colorize_core.engines.exemplar.regress import Palette
 from colorize_core.engines.exemplar.settings import MatchSettings
 from colorize_core.timebase import FrameSpan
 
@@ -40,7 +42,7 @@ class Match:
     def facts(self) -> Facts:
         return Facts(
             name="match",
-            version=1,
+            version=2,
             pixel_budget=self._settings.working_pixels,
             memory=Memory(fixed=0, per_pixel=64, frames=25),
             walks=True,
@@ -59,19 +61,21 @@ class Match:
         """
         inside = {still.frame: still for still in references if still.frame is not None}
         others = [still for still in references if still.frame is None]
-        near, far = _routes(anchors, sorted(inside))
-        votes: dict[int, list[tuple[Chroma, float]]] = {anchor: [] for anchor in anchors}
-        for mark, goals in far:
-            for grey, chroma, share in self._carry(inside[mark], goals, reader):
-                votes[grey.frame].append((chroma, share))
-        for mark, goals in near:
-            for grey, chroma, share in self._carry(inside[mark], goals, reader):
-                carried = [*votes.pop(grey.frame), (chroma, share)]
-                yield grey.frame, self._decide(grey, carried, others)
         if not inside:
             for anchor in anchors:
                 grey = next(reader.read(FrameSpan(anchor, anchor + 1)))
                 yield anchor, self._decide(grey, (), others)
+            return
+        near, far = _routes(anchors, sorted(inside))
+        palette = self._palette(inside.values(), reader)
+        votes: dict[int, list[tuple[Chroma, float]]] = {anchor: [] for anchor in anchors}
+        for mark, goals in far:
+            for grey, chroma, share in self._carry(inside[mark], goals, palette, reader):
+                votes[grey.frame].append((chroma, share))
+        for mark, goals in near:
+            for grey, chroma, share in self._carry(inside[mark], goals, palette, reader):
+                carried = [*votes.pop(grey.frame), (chroma, share)]
+                yield grey.frame, self._decide(grey, carried, others)
 
     def _decide(
         self,
@@ -80,34 +84,43 @@ class Match:
         others: Sequence[ColourStill],
     ) -> Chroma:
         """Carried colours first; other pictures count where those are not sure."""
-        doubt = self._settings.doubt
         votes = [
-            (chroma, np.float32(share) * precision(chroma, doubt)) for chroma, share in carried
+            (chroma, np.float32(share) * precision(chroma.confidence)) for chroma, share in carried
         ]
         known = [chroma.confidence for chroma, _ in carried]
         unsure = 1 - np.maximum.reduce([np.zeros_like(anchor.lstar), *known])
         for still in others if unsure.any() else ():
             chroma = transfer(anchor.lstar, still)
-            votes.append((chroma, unsure * precision(chroma, doubt)))
+            votes.append((chroma, unsure * precision(chroma.confidence)))
         return blend(votes) if votes else Chroma.grey(*anchor.lstar.shape)
 
+    def _palette(self, stills: Iterable[ColourStill], reader: FrameReader) -> Palette:
+        """What all references of the shot teach together."""
+        sources = [(_frame_of(still, reader), still) for still in stills]
+        known = [(source.lstar, _at_size(still, source)) for source, still in sources]
+        return Palette.learnt(known, self._settings)
+
     def _carry(
-        self, still: ColourStill, goals: Mapping[int, float], reader: FrameReader
+        self,
+        still: ColourStill,
+        goals: Mapping[int, float],
+        palette: Palette,
+        reader: FrameReader,
     ) -> Iterator[tuple[GreyFrame, Chroma, float]]:
         """A reference's colours at each of `goals` (frame → share), nearest first. They lie on one
         side of it, or are its own frame."""
-        assert still.frame is not None  # noqa: S101  references of the shot have one
-        source = next(reader.read(FrameSpan(still.frame, still.frame + 1)))
+        source = _frame_of(still, reader)
         chroma = _at_size(still, source)
-        if still.frame in goals:
-            yield source, chroma, goals[still.frame]
-        away = sorted(goals.keys() - {still.frame}, key=lambda goal: abs(goal - source.frame))
-        for grey, found in self._walk(source, chroma, away, reader):
-            yield grey, found, goals[grey.frame]
+        if source.frame in goals:
+            yield source, chroma, goals[source.frame]
+        away = sorted(goals.keys() - {source.frame}, key=lambda goal: abs(goal - source.frame))
+        for grey, arrived in self._walk(source, chroma, away, reader):
+            others = [palette.guess(grey.lstar, self._settings), _matched(grey, still)]
+            yield grey, fuse(grey.lstar, [arrived], others, self._settings), goals[grey.frame]
 
     def _walk(
         self, source: GreyFrame, chroma: Chroma, goals: Sequence[int], reader: FrameReader
-    ) -> Iterator[tuple[GreyFrame, Chroma]]:
+    ) -> Iterator[tuple[GreyFrame, Source]]:
         """Walk from `source` over all frames to the last of `goals` (nearest first)."""
         if not goals:
             return
@@ -119,8 +132,7 @@ class Match:
             walk.step(byte, back, self._flow.neighbours(previous, byte))
             previous = byte
             if frame.frame in goals:
-                sources = [Source(walk.carried(), walk.memory, 1.0)]
-                yield frame, fuse(frame.lstar, sources, self._settings)
+                yield frame, Source(walk.carried(frame.lstar), walk.memory, 1.0)
 
 
 Route = tuple[int, dict[int, float]]
@@ -145,6 +157,20 @@ def _routes(anchors: Sequence[int], marks: Sequence[int]) -> tuple[list[Route], 
 
 def _listed(routes: dict[tuple[int, bool], dict[int, float]]) -> list[Route]:
     return [(mark, goals) for (mark, _), goals in sorted(routes.items())]
+
+
+def _matched(frame: GreyFrame, still: ColourStill) -> Vote:
+    """A reference's colours found without the frames between: what was covered on the way is found
+    again."""
+    found = transfer(frame.lstar, still)
+    confidence = confidence_of(match_error(found.confidence))
+    return Chroma(found.ab, confidence), precision(confidence)
+
+
+def _frame_of(still: ColourStill, reader: FrameReader) -> GreyFrame:
+    """The frame of the shot that a reference of the shot shows."""
+    assert still.frame is not None  # noqa: S101  references of the shot have one
+    return next(reader.read(FrameSpan(still.frame, still.frame + 1)))
 
 
 def _at_size(still: ColourStill, frame: GreyFrame) -> Chroma:

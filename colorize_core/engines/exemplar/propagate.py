@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32, Chroma
 from colorize_core.engines.exemplar.dense_flow import DenseFlow, identity, inconsistency
+from colorize_core.engines.exemplar.doubt import (
+    confidence_of,
+    expected_error,
+    precision,
+    walk_error,
+)
 from colorize_core.engines.exemplar.raster import blurred, resized, sampled, size_of, to_byte
 from colorize_core.engines.exemplar.recall import Memory, describe, recall
 from colorize_core.engines.exemplar.settings import CarrySettings
 
 _STEP_LIMIT_PX2 = 25.0  # one step's inconsistency counts for no more than 5 px
+_MISMATCH_SIDE = 7  # px over which a walk is compared with the frame
+_LIGHT_SIDE = 25  # px over which a common change of the light is no mismatch
 _EXPECTATION_SIDE = 9  # cells over which the expected place is averaged, sure pixels first
 
 
@@ -44,6 +52,10 @@ class Source:
     share: float
 
 
+Vote = tuple[Chroma, F32]
+"""Colours and their weight at each pixel."""
+
+
 class Walk:
     """A walk away from one coloured frame. It holds the frame it stands on, and no other."""
 
@@ -53,8 +65,8 @@ class Walk:
         self.memory = Memory.of(lstar, chroma, settings)
         self._settings = settings
         self._flow = flow
-        self._lstar = np.ascontiguousarray(lstar)
-        self._colours = np.dstack([chroma.ab, chroma.confidence])
+        # L*, a*, b* and their expected squared error
+        self._source = np.dstack([lstar, chroma.ab, expected_error(chroma.confidence)])
         self._grid = identity(lstar.shape)
         self._steps = 0
         # Of each pixel: where it comes from in the source, as an offset x, y, and the squared
@@ -74,7 +86,8 @@ class Walk:
         self._steps += 1
         every = self._settings.drift_interval
         if every > 0 and self._steps % every == 0:
-            warped = to_byte(sampled(self._lstar, self._grid + self._trail[..., :2]))
+            source = np.ascontiguousarray(self._source[..., 0])
+            warped = to_byte(sampled(source, self._grid + self._trail[..., :2]))
             self._follow(self._flow.between(frame, warped))
 
     def _follow(self, flow: F32) -> None:
@@ -83,25 +96,28 @@ class Walk:
         self._trail = sampled(self._trail, self._grid + flow)
         self._trail[..., :2] += flow
 
-    def carried(self) -> Carried:
-        """The source's colours on the frame that the walk stands on."""
+    def carried(self, lstar: F32) -> Carried:
+        """The source's colours on the frame that the walk stands on, whose L* is `lstar`."""
         coords = self._grid + self._trail[..., :2]
-        half = np.float32(self._settings.consistency_px**2)
-        colours = sampled(self._colours, coords)
-        confidence = colours[..., 2] / (1 + self._trail[..., 2] / half)
-        ab = np.ascontiguousarray(colours[..., :2])
-        return Carried(Chroma(ab, np.asarray(confidence, np.float32)), coords)
+        source = sampled(self._source, coords)
+        inconsistency = self._trail[..., 2] / np.float32(self._settings.consistency_px**2)
+        mismatch = _mismatch(source[..., 0], lstar)
+        error = source[..., 3] + walk_error(mismatch, inconsistency)
+        ab = np.ascontiguousarray(source[..., 1:3])
+        return Carried(Chroma(ab, confidence_of(error)), coords)
 
 
-def precision(chroma: Chroma, doubt: float) -> F32:
-    """The inverse of a colour's expected squared error, 1 where confidence is 1."""
-    return np.reciprocal(1 + np.float32(doubt) * (1 - chroma.confidence)).astype(np.float32)
+def _mismatch(warped: F32, lstar: F32) -> F32:
+    """Local root mean square of the difference in L*, but for slow changes of the light."""
+    difference = warped - lstar
+    difference -= blurred(difference, _LIGHT_SIDE)
+    return np.sqrt(blurred(difference * difference, _MISMATCH_SIDE))
 
 
-def blend(votes: Sequence[tuple[Chroma, F32]]) -> Chroma:
+def blend(votes: Sequence[Vote]) -> Chroma:
     """Weighted mean of colours; the best confidence among them."""
     ab = np.zeros_like(votes[0][0].ab)
-    weights = np.full(ab.shape[:2], 1e-6, np.float32)
+    weights = np.full(ab.shape[:2], 1e-9, np.float32)
     for chroma, weight in votes:
         ab += weight[..., None] * chroma.ab
         weights += weight
@@ -109,24 +125,34 @@ def blend(votes: Sequence[tuple[Chroma, F32]]) -> Chroma:
     return Chroma(ab, np.maximum.reduce([chroma.confidence for chroma, _ in votes]))
 
 
-def fuse(lstar: F32, sources: Sequence[Source], settings: CarrySettings) -> Chroma:
-    """One frame's colours from what walks carried to it and from what their sources recall.
+def fuse(
+    lstar: F32, sources: Sequence[Source], others: Sequence[Vote], settings: CarrySettings
+) -> Chroma:
+    """One frame's colours from what walks carried to it, from what their sources recall, and from
+    `others`.
 
-    Each colour counts by the inverse of its expected squared error (`doubt`), and by its source's
+    Each colour counts by the inverse of its expected squared error, and a walk's by its source's
     share, the α of the paper's equation (4). The source that explains the frame best is asked for
     look-alikes.
     """
-    votes = [
-        (source.carried.chroma, source.share * precision(source.carried.chroma, settings.doubt))
+    votes: list[Vote] = [
+        (source.carried.chroma, source.share * precision(source.carried.chroma.confidence))
         for source in sources
     ]
     if settings.recall_weight > 0:
         best = max(sources, key=lambda source: source.share * source.carried.mean_confidence)
-        features = describe(lstar, settings)
-        ab = recall(features, _expected(best.carried, features), best.memory, settings)
-        found = Chroma(resized(ab, size_of(lstar)), np.zeros_like(lstar))
-        votes.append((found, np.full_like(lstar, settings.recall_weight)))
+        found = _recalled(lstar, best, settings)
+        weight = np.float32(settings.recall_weight) * precision(found.confidence)
+        votes.append((found, weight))
+    votes += others
     return blend(votes)
+
+
+def _recalled(lstar: F32, source: Source, settings: CarrySettings) -> Chroma:
+    features = describe(lstar, settings)
+    ab, error = recall(features, _expected(source.carried, features), source.memory, settings)
+    size = size_of(lstar)
+    return Chroma(resized(ab, size), resized(confidence_of(error), size))
 
 
 def _expected(carried: Carried, features: F32) -> F32:

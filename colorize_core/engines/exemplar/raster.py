@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from colorize_core.engines.contract import F32
 
 
-def resized(picture: F32, size: tuple[int, int]) -> F32:
+def resized(picture: NDArray[np.floating], size: tuple[int, int]) -> F32:
     """`picture` (``[H, W]`` or ``[H, W, C]``) at `size` (width, height): area means where it
     shrinks, bilinear where it grows."""
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]

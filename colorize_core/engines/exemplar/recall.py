@@ -14,6 +14,7 @@ import numpy as np
 
 from colorize_core.engines.contract import F32, Chroma
 from colorize_core.engines.exemplar.dense_flow import identity
+from colorize_core.engines.exemplar.doubt import expected_error, likeness_error
 from colorize_core.engines.exemplar.raster import resized
 from colorize_core.engines.exemplar.settings import CarrySettings
 
@@ -53,7 +54,8 @@ class Memory:
     Attributes:
         keys: float32 ``[h, w, D + 3]``: features, place, and what a key's own length and its
             colour's confidence add to every score.
-        values: float32 ``[h, w, 3]``: a*, b* and 1, whose weighted sum is the softmax's divisor.
+        values: float32 ``[h, w, 4]``: a*, b*, their expected squared error, and 1, whose weighted
+            sum is the softmax's divisor.
     """
 
     keys: F32
@@ -67,12 +69,18 @@ class Memory:
         located = np.concatenate([features, identity(shape) * _nearness(settings)], axis=2)
         trust = np.log(resized(chroma.confidence, size) + np.float32(_DISTRUST))
         bias = trust - np.einsum("hwd,hwd->hw", located, located) / 2
-        values = np.dstack([resized(chroma.ab, size), np.ones(shape, np.float32)])
+        ab = resized(chroma.ab, size)
+        # a cell does not tell the colours inside it apart
+        spread = (resized(chroma.ab * chroma.ab, size) - ab * ab).sum(axis=2)
+        error = expected_error(resized(chroma.confidence, size)) + np.maximum(spread, 0)
+        values = np.dstack([ab, error, np.ones(shape, np.float32)])
         return cls(np.concatenate([located, bias[..., None]], axis=2), values)
 
 
-def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings) -> F32:
-    """a*b* float32 ``[h, w, 2]`` for the cells of a frame.
+def recall(
+    features: F32, expected: F32, memory: Memory, settings: CarrySettings
+) -> tuple[F32, F32]:
+    """a*b* float32 ``[h, w, 2]`` for the cells of a frame, and their expected squared error.
 
     Args:
         features: the frame's cells (`describe`).
@@ -81,7 +89,7 @@ def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings
     rows, columns = features.shape[:2]
     one = np.ones((rows, columns, 1), np.float32)
     queries = np.concatenate([features, expected * _nearness(settings), one], axis=2)
-    found = np.empty((rows, columns, 3), np.float32)
+    found = np.empty((rows, columns, 5), np.float32)
     for top in range(0, rows, _TILE):
         for left in range(0, columns, _TILE):
             tile = np.s_[top : top + _TILE, left : left + _TILE]
@@ -91,15 +99,22 @@ def recall(features: F32, expected: F32, memory: Memory, settings: CarrySettings
                 _window(x, memory.keys.shape[1], settings),
             )
             found[tile] = _attend(queries[tile], memory.keys[there], memory.values[there])
-    return found[..., :2] / found[..., 2:]
+    found[..., :3] /= found[..., 3:4]
+    length = np.einsum("hwd,hwd->hw", queries[..., :-1], queries[..., :-1])
+    softness = np.float32(settings.recall_softness)
+    distance = np.maximum(length - 2 * found[..., 4], 0) * softness * softness
+    return found[..., :2], found[..., 2] + likeness_error(distance)
 
 
 def _attend(queries: F32, keys: F32, values: F32) -> F32:
+    """Sums of values under the softmax, ``[..., :4]``, and the best score."""
     score = queries.reshape(-1, queries.shape[2]) @ keys.reshape(-1, keys.shape[2]).T
-    score -= score.max(axis=1, keepdims=True)
+    best = score.max(axis=1, keepdims=True)
+    score -= best
     np.maximum(score, _LEAST_SCORE, out=score)
     np.exp(score, out=score)
-    return (score @ values.reshape(-1, 3)).reshape(*queries.shape[:2], 3)
+    sums = np.hstack([score @ values.reshape(-1, 4), best])
+    return sums.reshape(*queries.shape[:2], 5)
 
 
 def _nearness(settings: CarrySettings) -> np.float32:

@@ -36,22 +36,23 @@ class CarrySettings(BaseModel):
         gt=0,
         le=100,
         description="Forward–backward error, summed along the walk as squares, in working "
-        "pixels, at which confidence is one half. Large: occlusions smear. Small: colours that "
-        "are right give way to look-alikes.",
-    )
-    doubt: float = Field(
-        default=15.0,
-        ge=0,
-        le=1000,
-        description="How many times larger the squared colour error is where confidence is 0 than "
-        "where it is 1: the weight of a carried colour is 1 / (1 + doubt · (1 − confidence)).",
+        "pixels, from which a walk is doubted. Large: occlusions smear. Small: colours that are "
+        "right give way to guesses.",
     )
     recall_weight: float = Field(
-        default=0.08,
+        default=1.0,
         ge=0,
-        le=10,
+        le=100,
         description="Weight of colours recalled from look-alike places of the source, beside 1 for "
-        "a carried colour of full confidence. 0 leaves holes where flow fails.",
+        "what their expected error earns them. 0: no look-alikes, and fast things lose colour.",
+    )
+    guess_weight: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        description="Weight of colours guessed from lightness, texture and place, beside 1 for "
+        "what their expected error earns them. 0: what no coloured frame shows is smeared over by "
+        "what lies beside it. Large: small things fade.",
     )
     recall_cell_px: int = Field(
         default=4,
@@ -88,3 +89,11 @@ class MatchSettings(CarrySettings):
 
 class FlowSettings(CarrySettings):
     """Part `flow`: both anchors' colours carried through a segment."""
+
+    guess_weight: float = Field(
+        default=0.3,
+        ge=0,
+        le=100,
+        description="As for anchors. Less than there: anchors that are not sure have guessed "
+        "already.",
+    )
