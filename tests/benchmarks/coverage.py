@@ -22,6 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -268,7 +269,8 @@ def main() -> None:
     cases = [*((shot, not arguments.quick) for shot in shots), *((shot, False) for shot in hard)]
     print(f"{'':20s}frames  first     1st  middle   1st 2    f, l   all 3 f, m, l    rank")
     lines = []
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    # OpenCV's threads do not survive a fork
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
         for found in pool.map(figures_of, cases):
             lines.append(found)
             say(f"{found.name:22.22s}{found.frames:6d}{found.first:7d} ", found.figures)
