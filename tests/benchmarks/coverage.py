@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from colorize_core.engines.contract import F32, Chroma, ColourStill, GreyFrame
 from colorize_core.engines.exemplar.flow import Flow
@@ -185,7 +185,7 @@ class Measured:
             np.mean([self._error(at, each) for at, each in self._colours(targets, [frame]).items()])
             for frame in frames
         ]
-        return float(spearmanr(gains, real).statistic)
+        return float(np.corrcoef(rankdata(gains), rankdata(real))[0, 1])
 
     def _colours(self, anchors: Sequence[int], chosen: Sequence[int]) -> dict[int, Chroma]:
         stills = [ColourStill(str(frame), self._labs[frame], frame) for frame in chosen]
