@@ -22,13 +22,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from colorize_core.engines.contract import F32, Chroma, ColourStill, GreyFrame
 from colorize_core.engines.exemplar.flow import Flow
@@ -184,7 +185,7 @@ class Measured:
             np.mean([self._error(at, each) for at, each in self._colours(targets, [frame]).items()])
             for frame in frames
         ]
-        return float(spearmanr(gains, real).statistic)
+        return float(np.corrcoef(rankdata(gains), rankdata(real))[0, 1])
 
     def _colours(self, anchors: Sequence[int], chosen: Sequence[int]) -> dict[int, Chroma]:
         stills = [ColourStill(str(frame), self._labs[frame], frame) for frame in chosen]
@@ -268,7 +269,8 @@ def main() -> None:
     cases = [*((shot, not arguments.quick) for shot in shots), *((shot, False) for shot in hard)]
     print(f"{'':20s}frames  first     1st  middle   1st 2    f, l   all 3 f, m, l    rank")
     lines = []
-    with ProcessPoolExecutor(arguments.jobs) as pool:
+    # OpenCV's threads do not survive a fork
+    with ProcessPoolExecutor(arguments.jobs, get_context("spawn")) as pool:
         for found in pool.map(figures_of, cases):
             lines.append(found)
             say(f"{found.name:22.22s}{found.frames:6d}{found.first:7d} ", found.figures)

@@ -47,7 +47,7 @@ def test_blank_frames_change_nothing() -> None:
 
 
 def test_a_moving_shot_has_more_anchors_than_a_still_one() -> None:
-    change = np.repeat(np.float32([0.01, 0.2, 0.9]), 120)
+    change = np.repeat(np.array([0.01, 0.2, 0.9], np.float32), 120)
     still, usual, moving = (anchors(change, FrameSpan(i * 120, i * 120 + 120)) for i in range(3))
     assert len(still) < len(usual) < len(moving)
     assert max(b - a for a, b in pairwise(still)) <= 48
@@ -64,7 +64,7 @@ def test_a_cut_on_either_side_does_not_count() -> None:
 
 
 def test_a_long_shot_has_them_nearer_where_it_moves() -> None:
-    change = np.repeat(np.float32([0.02, 0.6]), 400)
+    change = np.repeat(np.array([0.02, 0.6], np.float32), 400)
     found = np.diff(anchors(change, FrameSpan(0, 800)))
     assert found[:5].min() > 3 * found[-5:].max()
 

@@ -72,7 +72,7 @@ def test_counts_are_those_of_the_run(tmp_path: Path) -> None:
 
 
 def test_stills_are_made_where_none_is_given(tmp_path: Path) -> None:
-    request = film_request(tmp_path, stills=(17,))
+    request = film_request(tmp_path, "most_references=1", stills=(17,))
     found = estimated(request, PAPER, Timings({}))
     assert found.stills == 2
     # Shots of 10, 14 and 12 frames: both ends, the middle of the first and last, frame 17.
@@ -81,6 +81,12 @@ def test_stills_are_made_where_none_is_given(tmp_path: Path) -> None:
     assert calls["reference"] == 2 * 60 and calls["anchors"] == 9 * 45
     assert calls["interpolation"] == 100 * (sum(SCENES) + found.segments - 3)
     assert calls["finish"] == 0
+
+
+def test_several_stills_of_a_shot_are_taken_as_the_most(tmp_path: Path) -> None:
+    for settings, most in ((), 3), (("most_references=2",), 2), (("reference_choice=middle",), 1):
+        request = film_request(tmp_path, *settings, stills=(17,))
+        assert estimated(request, PAPER, Timings({})).stills == 2 * most
 
 
 def test_shots_that_are_switched_off_take_nothing_but_their_end(tmp_path: Path) -> None:
