@@ -32,9 +32,9 @@ _DRIFT_STEPS = 4  # steps of a walk after which the drift is taken out
 _BLANK = 0.8  # contrast (L*) below which a frame shows no picture and wants no colour
 _FAINT = 0.5  # share of the shot's usual contrast below which a frame is in a fade
 _BLURRED = 0.6  # share of the shot's usual sharpness below which a frame is blurred
-_TIE_DB = (
-    0.25  # the estimate is no better: of frames this close the one nearest the middle is taken
-)
+# By how much a frame has to be better than the middle one to be a shot's first: the estimate does
+# not tell frames apart that are closer, and the middle is seldom bad.
+_SURELY_BETTER_DB = 0.5
 
 # Expected gain in dB of PSNR over leaving a frame grey, where the carried lightness has a mean
 # squared error e (L*²) and comes from d frames away:
@@ -125,7 +125,8 @@ def choose(
     """The frames whose stills would bring most, each beside those before it and the `given` ones:
     at most `most`, and none that brings less than `least_gain_db`.
 
-    Of frames that bring about the same the one nearest to the middle of the shot is taken.
+    The first frame of a shot without stills is the middle one, or the one nearest to it, unless
+    another is surely better.
     """
     if not coverage.targets:
         return ()
@@ -141,7 +142,8 @@ def choose(
         if best < max(least_gain_db, 1e-9):
             break
         middle = coverage.span.middle
-        alike = [frame for frame, gain in gains.items() if gain >= best - _TIE_DB]
+        tie_db = 0.0 if taken else _SURELY_BETTER_DB
+        alike = [frame for frame, gain in gains.items() if gain >= best - tie_db]
         frame = min(alike, key=lambda each: (abs(each - middle), each))
         taken.append(frame)
         picks.append(Pick(frame, gains[frame]))
