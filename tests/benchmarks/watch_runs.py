@@ -28,7 +28,7 @@ U8 = NDArray[np.uint8]
 FRAMES = 25
 INTERVAL = 8  # frames from anchor to anchor: three segments or more, so that there are joints
 CHEAP = {"flow_preset": "ultrafast", "drift_interval": 0}
-BLIND = {"recall_weight": 0.0, "doubt": 0.0}
+BLIND = {"recall_weight": 0.0, "guess_weight": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
