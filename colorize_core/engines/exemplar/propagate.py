@@ -21,7 +21,14 @@ from colorize_core.engines.exemplar.doubt import (
     precision,
     walk_error,
 )
-from colorize_core.engines.exemplar.raster import blurred, resized, sampled, size_of, to_byte
+from colorize_core.engines.exemplar.raster import (
+    blurred,
+    mean_square,
+    resized,
+    sampled,
+    size_of,
+    to_byte,
+)
 from colorize_core.engines.exemplar.recall import Memory, describe, recall
 from colorize_core.engines.exemplar.settings import CarrySettings
 
@@ -111,7 +118,7 @@ def _mismatch(warped: F32, lstar: F32) -> F32:
     """Local root mean square of the difference in L*, but for slow changes of the light."""
     difference = warped - lstar
     difference -= blurred(difference, _LIGHT_SIDE)
-    return np.sqrt(blurred(difference * difference, _MISMATCH_SIDE))
+    return np.sqrt(mean_square(difference, _MISMATCH_SIDE))
 
 
 def blend(votes: Sequence[Vote]) -> Chroma:

@@ -33,6 +33,12 @@ def blurred(picture: NDArray[np.floating], side: int) -> F32:
     return np.asarray(cv2.blur(picture, (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
+def mean_square(picture: NDArray[np.floating], side: int) -> F32:
+    """Means of squares over squares of `side` pixels, at least 0: running sums of large and tiny
+    squares may end a little below."""
+    return np.maximum(blurred(picture * picture, side), 0)
+
+
 def positions_in(size: tuple[int, int], other: tuple[int, int]) -> F32:
     """Where the pixels of a picture of `size` (width, height) lie in one of size `other` that
     shows the same: float32 ``[height, width, 2]``."""

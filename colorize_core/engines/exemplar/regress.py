@@ -16,7 +16,13 @@ import numpy as np
 
 from colorize_core.engines.contract import F32, Chroma
 from colorize_core.engines.exemplar.doubt import LEAST_ERROR
-from colorize_core.engines.exemplar.raster import blurred, positions_in, resized, size_of
+from colorize_core.engines.exemplar.raster import (
+    blurred,
+    mean_square,
+    positions_in,
+    resized,
+    size_of,
+)
 from colorize_core.engines.exemplar.settings import CarrySettings
 
 _CENTRES = 400
@@ -102,8 +108,8 @@ def _cells(lstar: F32, settings: CarrySettings) -> F32:
     along, athwart = (blurred(resized(each * each, size), 3) for each in (across, down))
     planes = [plane * _LIGHTNESS for plane in (light, *wider)]
     planes += [
-        _TEXTURE * np.log1p(np.sqrt(energy))
-        for energy in (blurred(resized(fine * fine, size), 3), blurred(coarse * coarse, 7))
+        _TEXTURE * np.log1p(np.sqrt(np.maximum(energy, 0)))  # as in `mean_square`
+        for energy in (blurred(resized(fine * fine, size), 3), mean_square(coarse, 7))
     ]
     planes.append(_TEXTURE * (along - athwart) / (along + athwart + 4))
     place = positions_in(size, (1, 1)) * _PLACE

@@ -18,7 +18,7 @@ from colorize_core.engines.exemplar.dense_flow import (
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.match import Match
 from colorize_core.engines.exemplar.propagate import Walk
-from colorize_core.engines.exemplar.raster import to_byte
+from colorize_core.engines.exemplar.raster import blurred, mean_square, to_byte
 from colorize_core.engines.exemplar.recall import Memory, describe, recall
 from colorize_core.engines.exemplar.settings import CarrySettings, FlowSettings, MatchSettings
 from colorize_core.timebase import FrameSpan
@@ -75,6 +75,14 @@ def test_consistent_flows_have_no_error_but_outside() -> None:
     found = inconsistency(flow, -flow, grid)
     assert np.allclose(found[:, :-3], 0, atol=1e-6)
     assert found[0, -1] == pytest.approx(9)
+
+
+def test_a_mean_of_squares_is_never_below_zero() -> None:
+    """Its root is taken: of a picture that hardly differs beside one that differs much."""
+    picture = np.random.default_rng(0).uniform(-60, 60, (HEIGHT, WIDTH)).astype(np.float32)
+    picture[:, WIDTH // 2 :] *= 1e-8
+    picture[HEIGHT // 2 :] *= 1e-8
+    assert blurred(picture * picture, 7).min() < 0 <= mean_square(picture, 7).min()
 
 
 def test_tiny_pictures_do_not_move() -> None:
