@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -159,8 +160,8 @@ def test_resumed_is_the_same_as_uninterrupted(toy: Path, trained: TrainResult) -
     result = train(again, lambda step, steps, loss: seen.append(step))
     assert seen == list(range(STEPS // 2 + 1, STEPS + 1))
     for name in ("controlnet/diffusion_pytorch_model.safetensors", "optimizer.safetensors"):
-        expected = (trained.controlnet.parent / name).read_bytes()
-        assert (result.controlnet.parent / name).read_bytes() == expected
+        both = [(each.controlnet.parent / name).read_bytes() for each in (result, trained)]
+        assert sha256(both[0]).digest() == sha256(both[1]).digest(), name
     assert result.losses == trained.losses
     assert result.skipped == trained.skipped
     assert [each.name for each in interrupted.iterdir() if "step" in each.name] == [

@@ -121,6 +121,6 @@ def _lstar(clip: U8) -> list[F32]:
 
 
 def _padded(pictures: Sequence[F32]) -> torch.Tensor:
-    stacked = torch.from_numpy(np.stack(pictures))
+    stacked = torch.tensor(np.stack(pictures))  # a copy: addresses as torch's own tensors have
     height, width = stacked.shape[-2:]
     return Padding.to_multiple(width, height, UNET_MULTIPLE).add(stacked)

@@ -123,7 +123,15 @@ def load_controlnet(checkpoint: Path) -> SVDControlNet:
     )
     if not isinstance(found, SVDControlNet):
         raise TypeError(f"from_pretrained gave {type(found)}")
+    with torch.no_grad():
+        for parameter in found.parameters():
+            parameter.data = _as_allocated(parameter)
     return found
+
+
+def _as_allocated(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy where torch places tensors: kernels round otherwise at the odd addresses of a file."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def load_moments(
@@ -144,7 +152,7 @@ def load_moments(
     for name, parameter in parameters.items():
         optimizer.state[parameter] = {
             # AdamW counts steps on the CPU
-            kind: tensor if kind == "step" else tensor.to(parameter.device)
+            kind: _as_allocated(tensor if kind == "step" else tensor.to(parameter.device))
             for kind, tensor in moments[name].items()
         }
 
