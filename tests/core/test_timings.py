@@ -26,19 +26,19 @@ def test_units_are_megapixels_of_frames_or_of_network_evaluations() -> None:
 
 def test_nothing_measured_means_the_shipped_figure_or_none(tmp_path: Path) -> None:
     timings = Timings.load(str(tmp_path))
-    assert timings.rate("flow/1", "cpu") == SHIPPED["flow/1"]["cpu"]
-    assert timings.rate("svd/1", GPU) is None and timings.rate("flow/2", "cpu") is None
-    assert not timings.is_measured("flow/1", "cpu") and not timings.warning
+    assert timings.rate("flow/2", "cpu") == SHIPPED["flow/2"]["cpu"]
+    assert timings.rate("svd/1", GPU) is None and timings.rate("flow/3", "cpu") is None
+    assert not timings.is_measured("flow/2", "cpu") and not timings.warning
 
 
 def test_what_was_measured_is_kept(tmp_path: Path) -> None:
     timings = Timings.load(str(tmp_path))
     timings.add("svd/1", GPU, units=10, seconds=5)
     timings.add("svd/1", GPU, units=10, seconds=15)
-    timings.add("flow/1", "cpu", units=1, seconds=9)
+    timings.add("flow/2", "cpu", units=1, seconds=9)
     timings.save(str(tmp_path))
     again = Timings.load(str(tmp_path))
-    assert again.rate("svd/1", GPU) == 1 and again.rate("flow/1", "cpu") == 9
+    assert again.rate("svd/1", GPU) == 1 and again.rate("flow/2", "cpu") == 9
     assert again.is_measured("svd/1", GPU) and not again.is_measured("svd/1", "another GPU")
 
 
@@ -58,7 +58,7 @@ def test_a_damaged_file_is_passed_over_with_a_warning(tmp_path: Path, content: b
     (tmp_path / "timings.json").write_bytes(content)
     timings = Timings.load(str(tmp_path))
     assert "timings.json is damaged" in timings.warning
-    assert timings.rate("flow/1", "cpu") == SHIPPED["flow/1"]["cpu"]
+    assert timings.rate("flow/2", "cpu") == SHIPPED["flow/2"]["cpu"]
     timings.save(str(tmp_path))
     assert not Timings.load(str(tmp_path)).warning
 
@@ -82,8 +82,8 @@ def test_the_work_in_an_item(tmp_path: Path) -> None:
         return AnchorsItem(film, config, 1, FrameSpan(0, 12), (0, 8, 11), (still,), ("a", "b", "c"))
 
     walked, matched = work_in(anchors(5), facts), work_in(anchors(None), facts)
-    assert walked == ("match/1", pytest.approx(12 * pixels))
-    assert matched == ("match/1", pytest.approx(3 * pixels))
+    assert walked == ("match/2", pytest.approx(12 * pixels))
+    assert matched == ("match/2", pytest.approx(3 * pixels))
     chunk = ChunkItem(film, config, 1, FrameSpan(0, 12), ((None, 12),), str(tmp_path / "chunk.mkv"))
     assert work_in(chunk, facts) == (FINISH, pytest.approx(12 * pixels))
     prepare_process()

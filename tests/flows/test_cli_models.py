@@ -23,7 +23,7 @@ def test_an_estimate_before_anything_runs(
         *(part for still in made.references for part in ("--reference", still)),
     )
     assert said.code == 0 and "36 frames, 3 shots, 0 stills" in said.out
-    for word in ("match/1", "flow/1", "finish/1", "In all"):
+    for word in ("match/2", "flow/2", "finish/1", "In all"):
         assert word in said.out
     (film,) = (tmp_path / "w" / "films").iterdir()
     assert not (film / "segments").exists() and not (film / "manifest").exists()
