@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from colorize_core.claim import hold
 from colorize_core.errors import InputError
 from colorize_core.leftovers import KEPT_CLAIMS, KEPT_VERSIONS, Leftover
 from colorize_core.local import colorize_film
-from colorize_core.manifest.commit import commit
+from colorize_core.manifest.commit import CommitClock, commit
 from colorize_core.manifest.read import latest
 from colorize_core.manifest.schema import TABLES, SegmentRow
 from colorize_core.paths import ArchivePaths, FilmPaths, film_ids
@@ -34,6 +34,14 @@ class Changed(NamedTuple):
 
     request: FilmRequest
     at: datetime
+
+
+@pytest.fixture(scope="module", autouse=True)
+def commits_of_stages() -> Iterator[None]:
+    """No commit is made because time has passed: a slow machine would leave more versions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CommitClock, "is_due", False)
+        yield
 
 
 @pytest.fixture(scope="module")
