@@ -194,7 +194,6 @@ def _named_by_segments(paths: FilmPaths, rows: Iterable[SegmentRow]) -> set[str]
 def _named_by_shots(paths: FilmPaths, rows: Iterable[ShotRow]) -> set[str]:
     named = set[str]()
     for row in rows:
-        stills = (*row.references, *row.references_before_tone)
-        named |= {paths.reference(digest) for digest in stills}
+        named |= {paths.reference(digest) for digest in row.stills}
         named |= {paths.resolve(each) for each in row.chunks}
     return named

@@ -77,12 +77,7 @@ def bring_together(
 
 def stills_of_finished(rows: Iterable[ShotRow]) -> set[str]:
     """Digests of the stills that shots were finished with, changed in tone or not."""
-    return {
-        digest
-        for row in rows
-        if row.status == "done"
-        for digest in (*row.references, *row.references_before_tone)
-    }
+    return {digest for row in rows if row.status == "done" for digest in row.stills}
 
 
 def _served(choices: Mapping[int, ShotChoice]) -> tuple[Served, ...]:

@@ -237,6 +237,11 @@ class ShotRow(Row):
                 raise ValueError(f"{self.end - self.start} frames planned, {self.frames} made")
         return self
 
+    @property
+    def stills(self) -> tuple[str, ...]:
+        """Digests of all its stills, as they are and as they were before their tone was changed."""
+        return (*self.references, *self.references_before_tone)
+
 
 class FilmRow(Row):
     """The film and the last run over it. The table has one row."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32
 from colorize_core.engines.exemplar.dense_flow import DenseFlow, identity
-from colorize_core.engines.exemplar.raster import sampled
+from colorize_core.engines.exemplar.raster import outside, sampled, size_of
 from colorize_core.engines.exemplar.settings import CarrySettings
 
 # Where flow forward and back do not meet within these, something is covered or uncovered.
@@ -33,7 +33,7 @@ def followed(
     forward = dis.between(grey_before, grey_after)
     there = identity(grey_before.shape) + forward
     back = sampled(dis.between(grey_after, grey_before), there)
-    return there, ~(_occluded(forward, back) | _outside(there))
+    return there, ~(_occluded(forward, back) | outside(there, size_of(there)))
 
 
 def squared_change(before: F32, after: F32, there: F32, seen: NDArray[np.bool_]) -> float:
@@ -54,9 +54,3 @@ def _occluded(forward: F32, back: F32) -> NDArray[np.bool_]:
     apart = squared_length(forward + back)
     length = squared_length(forward) + squared_length(back)
     return apart > _OCCLUDED * length + _OCCLUDED_PX2
-
-
-def _outside(positions: F32) -> NDArray[np.bool_]:
-    height, width = positions.shape[:2]
-    x, y = positions[..., 0], positions[..., 1]
-    return (x < 0) | (x > width - 1) | (y < 0) | (y > height - 1)

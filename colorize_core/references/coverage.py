@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32, ColourStill, FrameReader, GreyFrame
 from colorize_core.engines.exemplar.correspond import transfer
-from colorize_core.engines.exemplar.dense_flow import DenseFlow, identity
+from colorize_core.engines.exemplar.dense_flow import DenseFlow, advanced, identity
 from colorize_core.engines.exemplar.raster import resized, sampled, size_of, to_byte
 from colorize_core.engines.exemplar.settings import CarrySettings
 from colorize_core.timebase import FrameSpan
@@ -204,12 +204,10 @@ class _Walks:
         lstar, offset = self._lstars[start], np.zeros_like(self._grid)
         for steps, at in enumerate(way, start=1):
             flow = self._back[at - 1] if at > start else self._forth[at]
-            offset = self._follow(offset, flow)
+            offset = advanced(offset, flow, self._grid)
             if steps % _DRIFT_STEPS == 0:
                 warped = to_byte(sampled(lstar, self._grid + offset))
-                offset = self._follow(offset, self._flow.between(self._bytes[at], warped))
+                left = self._flow.between(self._bytes[at], warped)
+                offset = advanced(offset, left, self._grid)
             carried = sampled(lstar, self._grid + offset)
             yield float(np.mean((carried - self._lstars[at]) ** 2))
-
-    def _follow(self, offset: F32, flow: F32) -> F32:
-        return sampled(offset, self._grid + flow) + flow

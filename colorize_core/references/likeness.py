@@ -5,8 +5,6 @@ Figures are of 154 pictures at 100,000 pixels: DAVIS, Tears of Steel, old films,
 
 from __future__ import annotations
 
-import math
-
 import cv2
 import numpy as np
 
@@ -19,7 +17,7 @@ from colorize_core.engines.exemplar.keypoints import (
     match,
     motions,
 )
-from colorize_core.engines.exemplar.raster import blurred, resized, size_of
+from colorize_core.engines.exemplar.raster import blurred, size_of, to_area
 
 _PIXELS = 100_000
 _KEYPOINTS = 800
@@ -39,13 +37,6 @@ def scene_keypoints(lstar: F32) -> SceneKeypoints:
     """What `same_scene` compares, with the size of the picture it was found in."""
     small = to_area(lstar, _PIXELS)
     return keypoints(small, _KEYPOINTS), size_of(small)
-
-
-def to_area(picture: F32, pixels: int) -> F32:
-    """`picture` (``[H, W]`` or ``[H, W, C]``) at about so many pixels, aspect kept."""
-    width, height = size_of(picture)
-    scale = math.sqrt(pixels / (width * height))
-    return resized(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def same_scene(first: SceneKeypoints, second: SceneKeypoints) -> float:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from colorize_core.engines.contract import F32, ColourStill
-from colorize_core.engines.exemplar.raster import positions_in, sampled, size_of
+from colorize_core.engines.exemplar.raster import outside, positions_in, sampled, size_of, to_area
 from colorize_core.media.color import lab_of_light, light_of_lab
 from colorize_core.references.likeness import (
     SceneKeypoints,
@@ -23,7 +23,6 @@ from colorize_core.references.likeness import (
     scene_keypoints,
     shared_motion,
     sureness,
-    to_area,
 )
 from colorize_core.references.select import SAME_SCENE
 
@@ -124,8 +123,7 @@ def _shared(first: SceneColours, second: SceneColours, matrix: np.ndarray) -> tu
     scale = np.array([other[0] / other_large[0], other[1] / other_large[1]])
     places = np.asarray((places + 0.5) * scale - 0.5, np.float32)
     seen = sampled(second.lab, places)
-    x, y = places[..., 0], places[..., 1]
-    both = (x >= 0) & (y >= 0) & (x <= other[0] - 1) & (y <= other[1] - 1)
+    both = ~outside(places, other)
     lstar, theirs = np.ascontiguousarray(first.lab[..., 0]), np.ascontiguousarray(seen[..., 0])
     both &= local_structure(lstar, theirs) > _SAME_PLACE
     both &= _is_exposed(first.lab) & _is_exposed(seen)

@@ -8,7 +8,6 @@ there is the confidence. Where no map explains a pixel, the colours of look-alik
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -35,6 +34,7 @@ from colorize_core.engines.exemplar.raster import (
     resized,
     sampled,
     size_of,
+    to_area,
     to_byte,
 )
 from colorize_core.engines.exemplar.smooth import guided_smooth
@@ -66,7 +66,7 @@ def transfer(target_lstar: F32, reference: ColourStill) -> Chroma:
         the colours there are those of the places that look most alike.
     """
     target = np.ascontiguousarray(target_lstar)
-    lab = _to_area(reference.lab, target.size)
+    lab = to_area(reference.lab, target.size)
     light, colours = np.ascontiguousarray(lab[..., 0]), np.ascontiguousarray(lab[..., 1:])
     planar = _planar(target, light)
     if planar:
@@ -78,12 +78,6 @@ def transfer(target_lstar: F32, reference: ColourStill) -> Chroma:
     maps = [_bend(start, target, light) for start in starts]
     aligned = _best_of(target, light, colours, maps)
     return _join(aligned, _look_alike(target, distance, colours, grid_size(light)))
-
-
-def _to_area(lab: F32, pixels: int) -> F32:
-    width, height = lab.shape[1], lab.shape[0]
-    scale = math.sqrt(pixels / (width * height))
-    return resized(lab, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def _look_alike(target: F32, distance: F32, colours: F32, cells: tuple[int, int]) -> Chroma:

@@ -84,6 +84,15 @@ def identity(shape: tuple[int, ...]) -> F32:
     return positions_in(size, size)
 
 
+def advanced(trail: F32, flow: F32, grid: F32) -> F32:
+    """A trail, offsets ``[H, W, 2]`` into a source (what follows x, y comes along), seen from the
+    next frame: M(x) becomes M(x + f(x)). Offsets are interpolated, not coordinates, so that what
+    lies beyond the border moves as the border does."""
+    moved = sampled(trail, grid + flow)
+    moved[..., :2] += flow
+    return moved
+
+
 def inconsistency(flow: F32, reverse: F32, grid: F32) -> F32:
     """Squared forward–backward error in px², float32 ``[H, W]``.
 

@@ -9,7 +9,7 @@ from colorize_core.engines.contract import Chroma, Facts, GreyFrame, Memory
 from colorize_core.engines.exemplar.dense_flow import DenseFlow
 from colorize_core.engines.exemplar.propagate import Carried, Source, Walk, fuse
 from colorize_core.engines.exemplar.raster import to_byte
-from colorize_core.engines.exemplar.regress import Palette
+from colorize_core.engines.exemplar.regress import Regression
 from colorize_core.engines.exemplar.settings import FlowSettings
 
 
@@ -47,7 +47,7 @@ class Flow:
         from_start: list[Carried] = []
         from_end: list[Carried] = []
         known = [(frames[0].lstar, start), (frames[-1].lstar, end)]
-        palette = Palette.learnt(known, self._settings)
+        regression = Regression.learnt(known, self._settings)
         inner = range(1, len(frames) - 1)
         for i in inner:
             first.step(bytes_[i], back[i - 1], forth[i - 1])
@@ -59,6 +59,6 @@ class Flow:
         for i, near, far in zip(inner, from_start, reversed(from_end), strict=True):
             share = 1 - i / (len(frames) - 1)
             sources = [Source(near, first.memory, share), Source(far, last.memory, 1 - share)]
-            guess = palette.guess(frames[i].lstar, self._settings)
+            guess = regression.guess(frames[i].lstar, self._settings)
             filled.append(fuse(frames[i].lstar, sources, [guess], self._settings))
         return [*filled, end]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from colorize_core.engines.exemplar.dense_flow import DenseFlow
 from colorize_core.engines.exemplar.doubt import confidence_of, match_error, precision
 from colorize_core.engines.exemplar.propagate import Source, Vote, Walk, blend, fuse
 from colorize_core.engines.exemplar.raster import resized, size_of, to_byte
-from colorize_core.engines.exemplar.regress import Palette
+from colorize_core.engines.exemplar.regress import Regression
 from colorize_core.engines.exemplar.settings import MatchSettings
 from colorize_core.timebase import FrameSpan
 
@@ -57,7 +58,7 @@ class Match:
     ) -> Iterator[tuple[int, Chroma]]:
         """See `contract.AnchorColorizer`. Nothing here is random: `seed` changes nothing.
 
-        Held are what far references give to the anchors between two references; nothing else.
+        Held are the references' frames, and what far references give to the anchors between two.
         """
         inside = {still.frame: still for still in references if still.frame is not None}
         others = [still for still in references if still.frame is None]
@@ -67,13 +68,15 @@ class Match:
                 yield anchor, self._decide(grey, (), others)
             return
         near, far = _routes(anchors, sorted(inside))
-        palette = self._palette(inside.values(), reader)
+        sources = {mark: _Known.of(still, reader) for mark, still in inside.items()}
+        known = [(each.grey.lstar, each.chroma) for each in sources.values()]
+        regression = Regression.learnt(known, self._settings)
         votes: dict[int, list[tuple[Chroma, float]]] = {anchor: [] for anchor in anchors}
         for mark, goals in far:
-            for grey, chroma, share in self._carry(inside[mark], goals, palette, reader):
+            for grey, chroma, share in self._carry(sources[mark], goals, regression, reader):
                 votes[grey.frame].append((chroma, share))
         for mark, goals in near:
-            for grey, chroma, share in self._carry(inside[mark], goals, palette, reader):
+            for grey, chroma, share in self._carry(sources[mark], goals, regression, reader):
                 carried = [*votes.pop(grey.frame), (chroma, share)]
                 yield grey.frame, self._decide(grey, carried, others)
 
@@ -94,28 +97,21 @@ class Match:
             votes.append((chroma, unsure * precision(chroma.confidence)))
         return blend(votes) if votes else Chroma.grey(*anchor.lstar.shape)
 
-    def _palette(self, stills: Iterable[ColourStill], reader: FrameReader) -> Palette:
-        """What all references of the shot teach together."""
-        sources = [(_frame_of(still, reader), still) for still in stills]
-        known = [(source.lstar, _at_size(still, source)) for source, still in sources]
-        return Palette.learnt(known, self._settings)
-
     def _carry(
         self,
-        still: ColourStill,
+        known: _Known,
         goals: Mapping[int, float],
-        palette: Palette,
+        regression: Regression,
         reader: FrameReader,
     ) -> Iterator[tuple[GreyFrame, Chroma, float]]:
         """A reference's colours at each of `goals` (frame → share), nearest first. They lie on one
         side of it, or are its own frame."""
-        source = _frame_of(still, reader)
-        chroma = _at_size(still, source)
+        source, chroma = known.grey, known.chroma
         if source.frame in goals:
             yield source, chroma, goals[source.frame]
         away = sorted(goals.keys() - {source.frame}, key=lambda goal: abs(goal - source.frame))
         for grey, arrived in self._walk(source, chroma, away, reader):
-            others = [palette.guess(grey.lstar, self._settings), _matched(grey, still)]
+            others = [regression.guess(grey.lstar, self._settings), _matched(grey, known.still)]
             yield grey, fuse(grey.lstar, [arrived], others, self._settings), goals[grey.frame]
 
     def _walk(
@@ -133,6 +129,22 @@ class Match:
             previous = byte
             if frame.frame in goals:
                 yield frame, Source(walk.carried(frame.lstar), walk.memory, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """A frame of the shot that a reference shows, and the reference's colours at its size."""
+
+    still: ColourStill
+    grey: GreyFrame
+    chroma: Chroma
+
+    @classmethod
+    def of(cls, still: ColourStill, reader: FrameReader) -> _Known:
+        assert still.frame is not None  # noqa: S101  references of the shot have one
+        grey = next(reader.read(FrameSpan(still.frame, still.frame + 1)))
+        ab = resized(np.ascontiguousarray(still.lab[..., 1:]), size_of(grey.lstar))
+        return cls(still, grey, Chroma(ab, np.ones(grey.lstar.shape, np.float32)))
 
 
 Route = tuple[int, dict[int, float]]
@@ -165,17 +177,6 @@ def _matched(frame: GreyFrame, still: ColourStill) -> Vote:
     found = transfer(frame.lstar, still)
     confidence = confidence_of(match_error(found.confidence))
     return Chroma(found.ab, confidence), precision(confidence)
-
-
-def _frame_of(still: ColourStill, reader: FrameReader) -> GreyFrame:
-    """The frame of the shot that a reference of the shot shows."""
-    assert still.frame is not None  # noqa: S101  references of the shot have one
-    return next(reader.read(FrameSpan(still.frame, still.frame + 1)))
-
-
-def _at_size(still: ColourStill, frame: GreyFrame) -> Chroma:
-    ab = resized(np.ascontiguousarray(still.lab[..., 1:]), size_of(frame.lstar))
-    return Chroma(ab, np.ones(frame.lstar.shape, np.float32))
 
 
 def _frames_between(start: int, goal: int, reader: FrameReader) -> Iterator[GreyFrame]:

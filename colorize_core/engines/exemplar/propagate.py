@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from colorize_core.engines.contract import F32, Chroma
-from colorize_core.engines.exemplar.dense_flow import DenseFlow, identity, inconsistency
+from colorize_core.engines.exemplar.dense_flow import DenseFlow, advanced, identity, inconsistency
 from colorize_core.engines.exemplar.doubt import (
     confidence_of,
     expected_error,
@@ -88,20 +88,15 @@ class Walk:
             back: its flow to the frame that the walk stands on. forth: the reverse flow.
         """
         error = inconsistency(back, forth, self._grid)
-        self._follow(back)
+        self._trail = advanced(self._trail, back, self._grid)
         self._trail[..., 2] += np.minimum(error, np.float32(_STEP_LIMIT_PX2))
         self._steps += 1
         every = self._settings.drift_interval
         if every > 0 and self._steps % every == 0:
             source = np.ascontiguousarray(self._source[..., 0])
             warped = to_byte(sampled(source, self._grid + self._trail[..., :2]))
-            self._follow(self._flow.between(frame, warped))
-
-    def _follow(self, flow: F32) -> None:
-        """One more step in front: M(x) becomes M(x + f(x)). Offsets are interpolated, not
-        coordinates, so that what lies beyond the border moves as the border does."""
-        self._trail = sampled(self._trail, self._grid + flow)
-        self._trail[..., :2] += flow
+            left = self._flow.between(frame, warped)
+            self._trail = advanced(self._trail, left, self._grid)
 
     def carried(self, lstar: F32) -> Carried:
         """The source's colours on the frame that the walk stands on, whose L* is `lstar`."""

@@ -6,6 +6,8 @@ are x, y in pixels, with pixel centres at whole numbers.
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,13 @@ def resized(picture: NDArray[np.floating], size: tuple[int, int]) -> F32:
     shrinks = size[0] * size[1] < picture.shape[0] * picture.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(picture, size, interpolation=how), np.float32)
+
+
+def to_area(picture: F32, pixels: int) -> F32:
+    """`picture` (``[H, W]`` or ``[H, W, C]``) at about so many pixels, aspect kept."""
+    width, height = size_of(picture)
+    scale = math.sqrt(pixels / (width * height))
+    return resized(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
 
 
 def sampled(picture: F32, positions: F32) -> F32:
@@ -46,6 +55,12 @@ def positions_in(size: tuple[int, int], other: tuple[int, int]) -> F32:
     x = (np.arange(width, dtype=np.float32) + 0.5) * (other_width / width) - 0.5
     y = (np.arange(height, dtype=np.float32) + 0.5) * (other_height / height) - 0.5
     return np.stack(np.meshgrid(x, y), axis=2).astype(np.float32)
+
+
+def outside(positions: F32, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which of `positions` ``[..., 2]`` lie beyond the pixel centres of a picture of `size`."""
+    x, y = positions[..., 0], positions[..., 1]
+    return (x < 0) | (x > size[0] - 1) | (y < 0) | (y > size[1] - 1)
 
 
 def size_of(picture: F32) -> tuple[int, int]:

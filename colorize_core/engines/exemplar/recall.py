@@ -26,11 +26,15 @@ _LEAST_SCORE = np.float32(-60)  # e⁻⁶⁰ is nothing; less would be subnormal
 _DISTRUST = 0.05  # weight of a source colour without confidence, beside 1
 
 
+def grid_of(picture: F32, settings: CarrySettings) -> tuple[int, int]:
+    """Columns and rows of a picture's cells."""
+    side = settings.recall_cell_px
+    return max(1, picture.shape[1] // side), max(1, picture.shape[0] // side)
+
+
 def describe(lstar: F32, settings: CarrySettings) -> F32:
     """Cells ``[h, w, D]`` of a picture ``[H, W]``; distances are in units of `recall_softness`."""
-    height, width = lstar.shape
-    side = settings.recall_cell_px
-    size = (max(1, width // side), max(1, height // side))
+    size = grid_of(lstar, settings)
     cells = resized(lstar, size)
     reach = _PATCH // 2
     padded = np.pad(cells, reach, mode="edge")

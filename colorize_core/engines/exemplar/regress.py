@@ -23,6 +23,7 @@ from colorize_core.engines.exemplar.raster import (
     resized,
     size_of,
 )
+from colorize_core.engines.exemplar.recall import grid_of
 from colorize_core.engines.exemplar.settings import CarrySettings
 
 _CENTRES = 400
@@ -34,7 +35,7 @@ _LIGHTNESS, _TEXTURE, _PLACE = np.float32(0.08), np.float32(1.0), np.float32(3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Palette:
+class Regression:
     """What is learnt: colour = mean + Σ weights · kernel(cell, centre).
 
     Attributes:
@@ -49,7 +50,7 @@ class Palette:
     error: float
 
     @classmethod
-    def learnt(cls, known: Sequence[tuple[F32, Chroma]], settings: CarrySettings) -> Palette:
+    def learnt(cls, known: Sequence[tuple[F32, Chroma]], settings: CarrySettings) -> Regression:
         """From frames' L* ``[H, W]`` and colours (at least one); sure colours count more."""
         cells = np.concatenate([_cells(lstar, settings) for lstar, _ in known])
         ab = np.concatenate([_small(chroma.ab, settings) for _, chroma in known])
@@ -71,7 +72,7 @@ class Palette:
 
     def guess(self, lstar: F32, settings: CarrySettings) -> tuple[Chroma, F32]:
         """A guess, without confidence, for a frame ``[H, W]``, and its weight beside others."""
-        columns, rows = _grid(lstar, settings)
+        columns, rows = grid_of(lstar, settings)
         ab = _kernel(_cells(lstar, settings), self.centres) @ self.weights + self.mean
         guess = resized(ab.reshape(rows, columns, 2), size_of(lstar))
         weight = settings.guess_weight / (LEAST_ERROR + np.float32(self.error))
@@ -86,19 +87,14 @@ def _kernel(cells: F32, centres: F32) -> F32:
     return np.exp(np.maximum(distance, np.float32(-30), out=distance), out=distance)
 
 
-def _grid(picture: F32, settings: CarrySettings) -> tuple[int, int]:
-    side = settings.recall_cell_px
-    return max(1, picture.shape[1] // side), max(1, picture.shape[0] // side)
-
-
 def _small(picture: F32, settings: CarrySettings) -> F32:
-    small = resized(picture, _grid(picture, settings))
+    small = resized(picture, grid_of(picture, settings))
     return small.reshape(-1, picture.shape[2] if picture.ndim == 3 else 1)
 
 
 def _cells(lstar: F32, settings: CarrySettings) -> F32:
     """Cells ``[N, D]``: lightness on four scales, texture on two and its direction, place."""
-    size = _grid(lstar, settings)
+    size = grid_of(lstar, settings)
     light = resized(lstar, size)
     wider = [np.asarray(cv2.GaussianBlur(light, (0, 0), s), np.float32) for s in (1.5, 4, 10)]
     fine = lstar - blurred(lstar, 7)

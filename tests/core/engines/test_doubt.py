@@ -16,7 +16,7 @@ from colorize_core.engines.exemplar.doubt import (
 )
 from colorize_core.engines.exemplar.flow import Flow
 from colorize_core.engines.exemplar.match import Match
-from colorize_core.engines.exemplar.regress import Palette
+from colorize_core.engines.exemplar.regress import Regression
 from colorize_core.engines.exemplar.settings import CarrySettings, FlowSettings, MatchSettings
 from tests.core.engines.test_propagate import Reader, texture
 
@@ -56,34 +56,34 @@ def parted(lab: F32, confidence: float = 1.0) -> tuple[F32, Chroma]:
     return np.ascontiguousarray(lab[..., 0]), Chroma(ab, sure)
 
 
-def test_a_palette_knows_things_again_that_it_sees_for_the_first_time() -> None:
-    palette = Palette.learnt([parted(two_things(1))], SETTINGS)
+def test_a_regression_knows_things_again_that_it_sees_for_the_first_time() -> None:
+    regression = Regression.learnt([parted(two_things(1))], SETTINGS)
     lab = two_things(2)
-    guess, weight = palette.guess(parted(lab)[0], SETTINGS)
+    guess, weight = regression.guess(parted(lab)[0], SETTINGS)
     assert np.median(np.linalg.norm(guess.ab - lab[..., 1:], axis=2)) < 3
     assert not guess.confidence.any()
     assert 0 < weight.max() < 0.01
 
 
-def test_a_palette_falls_back_to_the_mean_colour() -> None:
+def test_a_regression_falls_back_to_the_mean_colour() -> None:
     lab = two_things(1)
-    palette = Palette.learnt([parted(lab)], SETTINGS)
-    guess, _ = palette.guess(np.full((HEIGHT, WIDTH), 400, np.float32), SETTINGS)
+    regression = Regression.learnt([parted(lab)], SETTINGS)
+    guess, _ = regression.guess(np.full((HEIGHT, WIDTH), 400, np.float32), SETTINGS)
     assert guess.ab.mean(axis=(0, 1)) == pytest.approx(lab[..., 1:].mean(axis=(0, 1)), abs=3)
 
 
 def test_guesses_count_little_where_lightness_tells_nothing_of_the_colour() -> None:
-    useful = Palette.learnt([parted(two_things(1))], SETTINGS)
-    useless = Palette.learnt([parted(texture(1, HEIGHT, WIDTH))], SETTINGS)
+    useful = Regression.learnt([parted(two_things(1))], SETTINGS)
+    useless = Regression.learnt([parted(texture(1, HEIGHT, WIDTH))], SETTINGS)
     assert useless.error > 2 * useful.error
 
 
-def test_a_palette_believes_sure_colours() -> None:
+def test_a_regression_believes_sure_colours() -> None:
     lab = two_things(1)
     wrong = lab.copy()
     wrong[..., 1:] *= -1
-    palette = Palette.learnt([parted(lab), parted(wrong, confidence=0.0)], SETTINGS)
-    guess, _ = palette.guess(parted(lab)[0], SETTINGS)
+    regression = Regression.learnt([parted(lab), parted(wrong, confidence=0.0)], SETTINGS)
+    guess, _ = regression.guess(parted(lab)[0], SETTINGS)
     assert np.median(np.linalg.norm(guess.ab - lab[..., 1:], axis=2)) < 3
 
 

@@ -123,9 +123,8 @@ def load_controlnet(checkpoint: Path) -> SVDControlNet:
     )
     if not isinstance(found, SVDControlNet):
         raise TypeError(f"from_pretrained gave {type(found)}")
-    with torch.no_grad():
-        for parameter in found.parameters():
-            parameter.data = _as_allocated(parameter)
+    for parameter in found.parameters():
+        parameter.data = _as_allocated(parameter.data)
     return found
 
 
